@@ -1,0 +1,1 @@
+"""wisp: make smoke without fire."""

@@ -1,0 +1,267 @@
+"""A run directory describes itself: configuration, environment, inputs, metrics, results.
+
+Every write is atomic: a temporary file beside the target, flushed, then renamed over it. A run
+killed at any moment therefore holds whole files only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from wisp.errors import InputError, WispError
+
+_PACKAGES = ("wisp-smoke", "torch", "torchvision", "timm", "lightning", "torchmetrics", "pillow")
+TEMPORARY_PREFIX = ".tmp-"
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open ``path`` for writing; it appears whole when the block ends, or not at all.
+
+    Raises WispError naming the path when the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise _disk_error(path, error) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _disk_error(path: Path, error: OSError) -> WispError:
+    if error.errno == errno.ENOSPC:
+        return WispError(
+            f"{path}: the disk is full; free some space and start again "
+            "(what was finished before is kept)"
+        )
+    return WispError(f"{path}: cannot be written ({error.strerror or error})")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` atomically."""
+    with atomic_file(path) as stream:
+        stream.write(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` (UTF-8) to ``path`` atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Write ``value`` as readable JSON to ``path`` atomically; NaN is refused."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
+    """The JSON value in ``path``; InputError names the file if there is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; is {path.parent} a wisp run?") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not readable as JSON ({error})") from None
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file; an unfinished last line (a killed writer) is dropped."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def write_jsonl(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``rows`` as JSON lines, atomically."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def _git_state() -> dict[str, Any] | None:
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, check=True, timeout=5,
+            cwd=Path(__file__).parent,
+        ).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def environment(**extra: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
+    """Versions, machine and git state, and what the caller adds (device, precision and why)."""
+    versions = {}
+    for package in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor_name(),
+        "cores": os.cpu_count(),
+        "packages": versions,
+        "git": _git_state(),
+        "command": sys.argv,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **extra,
+    }
+
+
+def _processor_name() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+class RunDir:
+    """A run directory: paths and atomic writers for what every run holds."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def create(cls, path: Path, kind: str, config: Mapping[str, Any]) -> RunDir:
+        """Start a run of ``kind`` ('train', 'synth', …) in an empty or absent folder.
+
+        Raises InputError when ``path`` is a file or already holds something.
+        """
+        path = Path(path)
+        if path.exists() and not path.is_dir():
+            raise InputError(f"--out {path} is a file; name a folder that does not exist yet")
+        if path.exists() and any(path.iterdir()):
+            raise InputError(f"--out {path} is not empty; name another folder or remove it")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--out {path}: cannot be made ({error.strerror})") from None
+        run = cls(path)
+        write_json(run.config_file, {"kind": kind, **config})
+        return run
+
+    @classmethod
+    def open(cls, path: Path, kind: str | None = None) -> RunDir:
+        """An existing run; InputError if ``path`` is none, or one of another kind."""
+        run = cls(Path(path))
+        if not run.path.is_dir():
+            raise InputError(f"{path}: no such run directory")
+        if not run.config_file.exists():
+            raise InputError(f"{path}: not a wisp run (it holds no config.json)")
+        if kind is not None and run.kind != kind:
+            raise InputError(f"{path}: is a '{run.kind}' run, but a '{kind}' run is needed here")
+        return run
+
+    @property
+    def config_file(self) -> Path:
+        """``config.json``: the complete, reloadable configuration and the run's kind."""
+        return self.path / "config.json"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The saved configuration without ``kind``."""
+        saved = dict(read_json(self.config_file))
+        saved.pop("kind", None)
+        return saved
+
+    @property
+    def kind(self) -> str:
+        """What made this run: 'train', 'synth', 'classify', 'evaluate', 'demo', …"""
+        return str(read_json(self.config_file).get("kind", "unknown"))
+
+    def write_environment(self, **extra: Any) -> None:  # noqa: ANN401 - JSON values
+        """Write ``environment.json``."""
+        write_json(self.path / "environment.json", environment(**extra))
+
+    def write_inputs(
+        self,
+        files: Sequence[Mapping[str, Any]],
+        *,
+        parents: Mapping[str, Path] | None = None,
+        skipped: Sequence[Mapping[str, str]] = (),
+    ) -> None:
+        """Write ``inputs.json``: each file's path, hash and group; parent runs; bad files.
+
+        Parents are stored relative to the run, so that a folder of runs can be moved.
+        """
+        relative = {
+            name: os.path.relpath(Path(parent).resolve(), self.path.resolve())
+            for name, parent in (parents or {}).items()
+        }
+        write_json(
+            self.path / "inputs.json",
+            {"parents": relative, "skipped": list(skipped), "files": list(files)},
+        )
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What ``write_inputs`` wrote: {"parents", "skipped", "files"}."""
+        return dict(read_json(self.path / "inputs.json"))
+
+    def parent(self, name: str) -> RunDir | None:
+        """The parent run called ``name``, or None if it is not recorded or no longer there."""
+        if not (self.path / "inputs.json").exists():
+            return None
+        relative = self.inputs["parents"].get(name)
+        if relative is None:
+            return None
+        path = (self.path / relative).resolve()
+        return RunDir(path) if (path / "config.json").exists() else None
+
+    @property
+    def metrics_file(self) -> Path:
+        """``metrics.jsonl``: one row per logged step."""
+        return self.path / "metrics.jsonl"
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Append one row to ``metrics.jsonl`` (a killed append leaves a line readers drop)."""
+        try:
+            with self.metrics_file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise _disk_error(self.metrics_file, error) from error
+
+    def sweep_temporary(self) -> None:
+        """Remove what a killed writer left behind."""
+        import shutil
+
+        for leftover in self.path.rglob(f"{TEMPORARY_PREFIX}*"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
