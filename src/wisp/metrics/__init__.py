@@ -1,0 +1,51 @@
+"""What a detector or a generator is worth, as pure functions of arrays.
+
+Every detector metric takes optional ``weights`` [..., N], how often each picture counts; that
+makes the bootstrap over groups one matrix product instead of thousands of passes.
+"""
+
+from wisp.metrics.bootstrap import Interval, auroc_interval, bootstrap_intervals
+from wisp.metrics.calibration import Calibration, CalibrationBin, brier_score, calibration
+from wisp.metrics.decisions import (
+    accuracy,
+    balanced_accuracy,
+    choose_threshold,
+    confusion,
+    decide,
+    rate,
+)
+from wisp.metrics.distance import frechet_distance, kernel_distance
+from wisp.metrics.ranking import (
+    Curve,
+    auroc,
+    average_precision,
+    macro,
+    precision_recall_curve,
+    roc_curve,
+    tpr_at_fpr,
+)
+
+__all__ = [
+    "Calibration",
+    "CalibrationBin",
+    "Curve",
+    "Interval",
+    "accuracy",
+    "auroc",
+    "auroc_interval",
+    "average_precision",
+    "balanced_accuracy",
+    "bootstrap_intervals",
+    "brier_score",
+    "calibration",
+    "choose_threshold",
+    "confusion",
+    "decide",
+    "frechet_distance",
+    "kernel_distance",
+    "macro",
+    "precision_recall_curve",
+    "rate",
+    "roc_curve",
+    "tpr_at_fpr",
+]

@@ -1,0 +1,102 @@
+"""Intervals by resampling groups, since frames of one scene are near-copies of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from wisp.metrics.ranking import Floats, auroc
+
+Statistic = Callable[[Floats], Floats]
+"""From weights [B, N] to values [B], NaN where undefined."""
+
+_CHUNK_ELEMENTS = 4_000_000
+_COVERAGE_PERCENT = (2.5, 97.5)
+_MIN_DEFINED = 0.5
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95 % interval; None where it is undefined."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    def to_json(self) -> dict[str, float | None]:
+        """``{"value", "low", "high"}``."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return "undefined"
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+def _defined(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def bootstrap_intervals(
+    statistics: Mapping[str, Statistic],
+    groups: Sequence[Hashable],
+    samples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Percentile intervals (95 %) of statistics, resampling whole groups with replacement.
+
+    Args:
+        statistics: functions of weights [B, N] (how often each picture counts) to values [B].
+        groups: [N], the group of each picture.
+        samples: bootstrap samples.
+        seed: fixes the draw; all statistics see the same samples.
+
+    Returns:
+        One :class:`Interval` per statistic. Samples on which a statistic is undefined (a class
+        was not drawn) are left out. There is no interval with a single group, nor when more than
+        half of the samples are undefined. Efron 1979; Field & Welsh 2007 for clusters.
+    """
+    names = {group: index for index, group in enumerate(dict.fromkeys(groups))}
+    member = np.array([names[group] for group in groups], dtype=np.int64)
+    ones = np.ones((1, len(member)))
+    values = {name: float(statistic(ones)[0]) for name, statistic in statistics.items()}
+    if len(names) < 2:
+        return {name: Interval(_defined(value)) for name, value in values.items()}
+    random = np.random.default_rng(seed)
+    chance = np.full(len(names), 1 / len(names))
+    drawn: dict[str, list[Floats]] = {name: [] for name in statistics}
+    chunk = max(1, _CHUNK_ELEMENTS // max(1, len(member)))
+    for start in range(0, samples, chunk):
+        size = min(chunk, samples - start)
+        counts = random.multinomial(len(names), chance, size=size)
+        weights = counts[:, member].astype(np.float64)
+        for name, statistic in statistics.items():
+            drawn[name].append(statistic(weights))
+    return {
+        name: _interval(values[name], np.concatenate(drawn[name]), samples) for name in statistics
+    }
+
+
+def _interval(value: float, drawn: Floats, samples: int) -> Interval:
+    usable = drawn[np.isfinite(drawn)]
+    if not np.isfinite(value) or len(usable) < _MIN_DEFINED * samples:
+        return Interval(_defined(value))
+    low, high = np.percentile(usable, _COVERAGE_PERCENT)
+    return Interval(value, float(low), float(high))
+
+
+def auroc_interval(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    groups: Sequence[Hashable],
+    samples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """AUROC of scores [N] against labels [N], with its interval over groups [N]."""
+    statistics: dict[str, Statistic] = {"auroc": lambda weights: auroc(scores, labels, weights)}
+    return bootstrap_intervals(statistics, groups, samples, seed)["auroc"]
