@@ -1,0 +1,19 @@
+"""Smoke as physics: density fields, Beer-Lambert, and random smoke made of both."""
+
+from wisp.smoke.fields import SHAPES, density
+from wisp.smoke.optics import add_smoke, box_of, coverage, opacity, remove_smoke, transmission
+from wisp.smoke.procedural import ProceduralSmoke, SmokeLayer, SmokyBatch
+
+__all__ = [
+    "SHAPES",
+    "ProceduralSmoke",
+    "SmokeLayer",
+    "SmokyBatch",
+    "add_smoke",
+    "box_of",
+    "coverage",
+    "density",
+    "opacity",
+    "remove_smoke",
+    "transmission",
+]

@@ -1,0 +1,178 @@
+"""Random textures and resampling: what smoke fields are built of.
+
+All textures live on a fixed grid whose long side is :data:`GRID_PX`, whatever the picture's size,
+and all random numbers are drawn for that grid: a field therefore looks the same at every
+resolution. Coordinates are fractions of the picture's long side.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+GRID_PX = 384
+"""Long side of the grid that smoke is computed on [px]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Dice:
+    """Readable draws from a CPU ``torch.Generator``."""
+
+    generator: torch.Generator
+
+    def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
+        """A number from [low, high)."""
+        return low + (high - low) * float(torch.rand((), generator=self.generator))
+
+    def log_uniform(self, low: float, high: float) -> float:
+        """A number from [low, high), equally often per octave."""
+        return math.exp(self.uniform(math.log(low), math.log(high)))
+
+    def coin(self, probability: float) -> bool:
+        """True with ``probability``."""
+        return self.uniform() < probability
+
+    def pick(self, names: Sequence[str], weights: Sequence[float]) -> str:
+        """One of ``names``, as often as ``weights`` say."""
+        index = torch.multinomial(torch.tensor(weights), 1, generator=self.generator)
+        return names[int(index)]
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers of ``shape``."""
+        return torch.randn(shape, generator=self.generator)
+
+    def numbers(self, *shape: int) -> Tensor:
+        """Uniform numbers from [0, 1) of ``shape``."""
+        return torch.rand(shape, generator=self.generator)
+
+
+def grid_shape(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of the smoke grid of a picture of ``height`` x ``width`` px."""
+    long_side = max(height, width)
+    return max(8, round(GRID_PX * height / long_side)), max(8, round(GRID_PX * width / long_side))
+
+
+def coordinates(rows: int, columns: int) -> tuple[Tensor, Tensor]:
+    """x and y [rows, columns] of pixel centres, as fractions of the grid's long side."""
+    y = (torch.arange(rows) + 0.5) / max(rows, columns)
+    x = (torch.arange(columns) + 0.5) / max(rows, columns)
+    return x.expand(rows, columns), y[:, None].expand(rows, columns)
+
+
+def resize(field: Tensor, rows: int, columns: int, mode: str = "bicubic") -> Tensor:
+    """``field`` [h, w] brought to [rows, columns]."""
+    return F.interpolate(field[None, None], (rows, columns), mode=mode, align_corners=False)[0, 0]
+
+
+def fbm(
+    dice: Dice,
+    rows: int,
+    columns: int,
+    *,
+    cells: float = 4.0,
+    octaves: int = 6,
+    gain: float = 0.5,
+    stretch: tuple[float, float] = (1.0, 1.0),
+    billow: bool = False,
+) -> Tensor:
+    """Fractional Brownian motion [rows, columns], mean about 0, standard deviation about 1.
+
+    A sum of smooth noise of ``cells``, 2·cells, 4·cells … cells along the long side, each octave
+    ``gain`` times as strong as the one before (Perlin 1985; Musgrave, Texturing and Modeling,
+    ch. 14). ``stretch`` (x, y) scales the cells' size. ``billow`` folds each octave about zero,
+    which makes round heads with sharp valleys between them, like cumulus.
+    """
+    total = torch.zeros(rows, columns)
+    power = 0.0
+    amplitude = 1.0
+    for octave in range(octaves):
+        frequency = cells * 2**octave
+        across = max(2, math.ceil(frequency / stretch[0])) + 4
+        down = max(2, math.ceil(frequency / stretch[1])) + 4
+        # The lattice always covers the whole square, so that draws do not depend on the aspect.
+        long_side = max(rows, columns)
+        lattice = dice.normal(down, across)
+        shift_x, shift_y = dice.uniform(), dice.uniform()
+        x = (torch.arange(columns) + 0.5) / long_side * (frequency / stretch[0]) + 1 + shift_x
+        y = (torch.arange(rows) + 0.5) / long_side * (frequency / stretch[1]) + 1 + shift_y
+        layer = _taps(y, down) @ lattice @ _taps(x, across).T
+        if billow:
+            layer = 0.9 - 1.6 * layer.abs()
+        total += amplitude * layer
+        power += (0.65 * amplitude) ** 2
+        amplitude *= gain
+    return total / math.sqrt(power)
+
+
+def _taps(positions: Tensor, count: int) -> Tensor:
+    """Catmull-Rom interpolation at ``positions`` [n] as a matrix [n, count]."""
+    distance = (positions[:, None] - torch.arange(count)).abs()
+    near = (1.5 * distance - 2.5) * distance * distance + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    return torch.where(distance < 1, near, torch.where(distance < 2, far, 0.0))
+
+
+def warp(field: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
+    """``field`` [h, w] read at positions moved by ``dx``, ``dy`` [h, w] (fractions of long side).
+
+    Domain warping (Quilez 2002): noise displaced by noise folds as turbulent gas does. Positions
+    outside are mirrored.
+    """
+    rows, columns = field.shape
+    x, y = coordinates(rows, columns)
+    long_side = max(rows, columns)
+    grid = torch.stack(
+        [
+            (x + dx) * (2 * long_side / columns) - 1,
+            (y + dy) * (2 * long_side / rows) - 1,
+        ],
+        dim=-1,
+    )
+    return F.grid_sample(
+        field[None, None],
+        grid[None],
+        mode="bilinear",
+        padding_mode="reflection",
+        align_corners=False,
+    )[0, 0]
+
+
+def blur(field: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of ``field`` [h, w]; ``sigma`` as a fraction of the long side."""
+    sigma_px = sigma * max(field.shape)
+    if sigma_px < 0.3:
+        return field
+    return (
+        _gauss_matrix(field.shape[0], sigma_px) @ field @ _gauss_matrix(field.shape[1], sigma_px).T
+    )
+
+
+def _gauss_matrix(count: int, sigma_px: float) -> Tensor:
+    index = torch.arange(count, dtype=torch.float32)
+    weights = torch.exp(-0.5 * ((index[:, None] - index) / sigma_px) ** 2)
+    return weights / weights.sum(1, keepdim=True)
+
+
+def resample_matrix(source: int, target: int) -> Tensor:
+    """Matrix [target, source] that resamples a line: cubic B-spline up, area mean down.
+
+    Rows sum to 1 and no weight is negative: what is ≥ 0 (densities) stays so.
+    """
+    scale = source / target
+    centre = (torch.arange(target, dtype=torch.float64) + 0.5) * scale - 0.5
+    index = torch.arange(-2, source + 2, dtype=torch.float64)
+    # A B-spline as wide as one target pixel when shrinking, one source pixel when enlarging.
+    distance = (centre[:, None] - index).abs() / max(1.0, 0.75 * scale)
+    near = 2 / 3 - distance**2 + distance**3 / 2
+    far = (2 - distance).clamp(min=0) ** 3 / 6
+    weights = torch.where(distance < 1, near, far)
+    # What falls off an end is given to the end.
+    weights[:, 2] += weights[:, :2].sum(1)
+    weights[:, -3] += weights[:, -2:].sum(1)
+    weights = weights[:, 2:-2]
+    return (weights / weights.sum(1, keepdim=True)).float()

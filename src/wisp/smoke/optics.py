@@ -1,0 +1,68 @@
+"""Beer-Lambert: what a layer of smoke does to the light of the scene behind it.
+
+Images and airlight lie in [-1, 1], optical density τ in [0, ∞). Formation model, as for haze
+(Koschmieder 1924; Narasimhan and Nayar, IJCV 2002)::
+
+    t = exp(-s·τ)          transmission at strength s
+    I' = t·I + (1 - t)·A    A: the airlight, the colour of the smoke itself
+
+The airlight is [B, 3, 1, 1] or, for smoke that shades itself, [B, 3, H, W].
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+T_MIN = 0.05
+"""Transmission below which nothing of the scene can be got back."""
+
+
+def transmission(density: Tensor, strength: float | Tensor = 1.0) -> Tensor:
+    """exp(-strength·τ) in (0, 1], shaped as ``density``."""
+    return torch.exp(-strength * density)
+
+
+def opacity(density: Tensor, strength: float | Tensor = 1.0) -> Tensor:
+    """1 - exp(-strength·τ) in [0, 1), exact for thin smoke too; shaped as ``density``."""
+    return -torch.expm1(-strength * density)
+
+
+def add_smoke(
+    image: Tensor, density: Tensor, airlight: Tensor, strength: float | Tensor = 1.0
+) -> Tensor:
+    """Lay smoke over ``image`` [B, 3, H, W]; bit for bit ``image`` where strength·τ is 0.
+
+    ``density`` [B, 1, H, W] ≥ 0; ``airlight`` [B, 3, 1|H, 1|W]; ``strength`` a number or [B,1,1,1].
+    """
+    return torch.lerp(image, airlight.expand_as(image), opacity(density, strength))
+
+
+def remove_smoke(
+    image: Tensor,
+    density: Tensor,
+    airlight: Tensor,
+    strength: float | Tensor = 1.0,
+    t_min: float = T_MIN,
+) -> Tensor:
+    """The scene behind the smoke: inverse of :func:`add_smoke` wherever t ≥ ``t_min``.
+
+    Where less light comes through, t is taken as ``t_min``, which bounds the amplified noise.
+    """
+    t = transmission(density, strength).clamp(min=t_min)
+    return torch.where(density * strength > 0, airlight + (image - airlight) / t, image)
+
+
+def coverage(smoke_opacity: Tensor, level: float = 0.1) -> float:
+    """Part of the pixels whose opacity is above ``level``."""
+    return float((smoke_opacity > level).float().mean())
+
+
+def box_of(smoke_opacity: Tensor, level: float = 0.05) -> tuple[int, int, int, int] | None:
+    """(x, y, width, height) [px] around opacity [H, W] above ``level``; None if there is none."""
+    above = smoke_opacity.reshape(smoke_opacity.shape[-2:]) > level
+    rows, columns = above.any(1).nonzero(), above.any(0).nonzero()
+    if rows.numel() == 0:
+        return None
+    top, left = int(rows[0]), int(columns[0])
+    return left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1

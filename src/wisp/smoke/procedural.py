@@ -1,0 +1,320 @@
+"""Smoke without training: random shapes, densities and colours, laid on by Beer-Lambert.
+
+The smoke of a picture is drawn on a small grid (:class:`SmokeLayer`) and rendered in blocks of
+rows, so that a picture of any size costs little memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from wisp.smoke.fields import SHAPES, Field
+from wisp.smoke.noise import Dice, blur, coordinates, grid_shape, resample_matrix, warp
+from wisp.smoke.optics import coverage, opacity
+
+# Detail finer than the grid: (cells along the long side, relative change of density).
+_DETAIL = ((320.0, 0.055), (800.0, 0.035), (2000.0, 0.022))
+_TILE = 256
+_BLOCK_ROWS = 128
+MIN_COVERAGE = 0.05
+"""At strength 1 at least this part of every picture has an opacity above 0.1."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SmokyBatch:
+    """Pictures with known smoke: ``image`` [B,3,H,W] in [-1,1]; ``density`` [B,1,H,W], optical
+    density τ ≥ 0 at the strength that was asked for; ``airlight`` [B,3,H,W] in [-1,1]."""
+
+    image: Tensor
+    density: Tensor
+    airlight: Tensor
+
+
+class SmokeLayer:
+    """The smoke of one picture of ``height`` x ``width`` px, rendered on demand.
+
+    ``grid_density`` [h, w] ≥ 0 and ``grid_airlight`` [3, h, w] in [-1, 1] are on the smoke grid;
+    ``tile`` [256, 256] is the noise that finer detail is taken from; ``scatter`` in [0, 1] says
+    how much the smoke blurs what lies behind it.
+    """
+
+    def __init__(
+        self,
+        grid_density: Tensor,
+        grid_airlight: Tensor,
+        tile: Tensor,
+        height: int,
+        width: int,
+        scatter: float = 0.0,
+    ) -> None:
+        self.grid_density, self.grid_airlight, self.scatter = grid_density, grid_airlight, scatter
+        self.height, self.width = height, width
+        rows, columns = grid_density.shape
+        self._down = resample_matrix(rows, height)
+        across = resample_matrix(columns, width).T.contiguous()
+        self._wide_density = grid_density @ across
+        self._wide_airlight = grid_airlight @ across
+        self._details: list[tuple[Tensor, float, float]] = []
+        long_side = max(height, width)
+        for octave, (cells, amount) in enumerate(_DETAIL):
+            # Shown only as far as the picture can: two pixels per cell, faded in.
+            visible = min(1.0, max(0.0, long_side / cells - 1.0))
+            if visible > 0:
+                turned = tile.roll(37 * octave, 0)
+                line = _periodic(turned.T, torch.arange(width), cells / long_side).T.contiguous()
+                self._details.append((line, cells / long_side, amount * visible))
+
+    def density_rows(self, top: int, bottom: int) -> Tensor:
+        """τ [bottom - top, width] of the rows from ``top`` to below ``bottom``."""
+        weights = self._down[top:bottom]
+        used = weights.any(0).nonzero()
+        first, last = int(used[0]), int(used[-1]) + 1
+        block = weights[:, first:last] @ self._wide_density[first:last]
+        if self._details:
+            change = torch.ones_like(block)
+            for line, step, amount in self._details:
+                change.add_(_periodic(line, torch.arange(top, bottom), step), alpha=amount)
+            block.mul_(change.clamp_(min=0))
+        return block.clamp_(min=0)
+
+    def airlight_rows(self, top: int, bottom: int) -> Tensor:
+        """A [3, bottom - top, width] of the rows from ``top`` to below ``bottom``."""
+        weights = self._down[top:bottom]
+        used = weights.any(0).nonzero()
+        first, last = int(used[0]), int(used[-1]) + 1
+        return (weights[:, first:last] @ self._wide_airlight[:, first:last]).clamp_(-1, 1)
+
+    def apply(
+        self, image: Tensor, strength: float = 1.0, keep_density: bool = True
+    ) -> tuple[Tensor | None, Tensor]:
+        """Lay the smoke over ``image`` in place; (τ·strength [H, W] or None, opacity uint8 [H, W]).
+
+        ``image`` is [3, H, W], float32 in [-1, 1], or uint8 [H, W, 3] (a decoded picture), of this
+        layer's size. Works in blocks of rows: memory beyond the results is a few megabytes.
+        """
+        eight_bit = image.dtype == torch.uint8
+        behind = self._backdrop(image) if self.scatter > 0 else None
+        mask = torch.empty(self.height, self.width, dtype=torch.uint8)
+        kept = torch.empty(self.height, self.width) if keep_density else None
+        for top in range(0, self.height, _BLOCK_ROWS):
+            bottom = min(self.height, top + _BLOCK_ROWS)
+            tau = self.density_rows(top, bottom).mul_(strength)
+            if kept is not None:
+                kept[top:bottom] = tau
+            cover = opacity(tau)
+            mask[top:bottom] = (cover * 255).add_(0.5).to(torch.uint8)
+            if not bool(cover.any()):
+                continue
+            air = self.airlight_rows(top, bottom)
+            if eight_bit:
+                rows = image[top:bottom].permute(2, 0, 1).float().div_(127.5).sub_(1)
+            else:
+                rows = image[:, top:bottom]
+            if behind is not None:
+                rows = torch.lerp(rows, behind(top, bottom), self.scatter * cover)
+            result = torch.lerp(rows, air, cover)
+            if eight_bit:
+                result.add_(1).mul_(127.5).add_(0.5)
+                image[top:bottom] = result.to(torch.uint8).permute(1, 2, 0)
+            else:
+                image[:, top:bottom] = result
+        return kept, mask
+
+    def _backdrop(self, image: Tensor) -> _Backdrop:
+        return _Backdrop(thumbnail(image, self.grid_density.shape), self.height, self.width)
+
+
+class _Backdrop:
+    """The scene as it looks through scattering smoke: blurred, rendered in blocks of rows."""
+
+    def __init__(self, small: Tensor, height: int, width: int) -> None:
+        soft = torch.stack([blur(channel, 0.006) for channel in small])
+        self._wide = soft @ resample_matrix(small.shape[2], width).T
+        self._down = resample_matrix(small.shape[1], height)
+
+    def __call__(self, top: int, bottom: int) -> Tensor:
+        weights = self._down[top:bottom]
+        used = weights.any(0).nonzero()
+        first, last = int(used[0]), int(used[-1]) + 1
+        return (weights[:, first:last] @ self._wide[:, first:last]).clamp_(-1, 1)
+
+
+def thumbnail(image: Tensor, shape: Sequence[int]) -> Tensor:
+    """``image`` (float [3,H,W] in [-1,1] or uint8 [H,W,3]) as float [3, *shape], by area means."""
+    if image.dtype == torch.uint8:
+        step = max(1, min(image.shape[0] // shape[0], image.shape[1] // shape[1]) // 2)
+        image = image[::step, ::step].permute(2, 0, 1).float().div_(127.5).sub_(1)
+    down = resample_matrix(image.shape[1], shape[0])
+    across = resample_matrix(image.shape[2], shape[1])
+    return down @ (image @ across.T)
+
+
+def _periodic(tile: Tensor, index: Tensor, step: float) -> Tensor:
+    """Rows of a periodic ``tile`` [n, w] at ``index``·``step``, smoothly interpolated: [m, w]."""
+    position = (index + 0.5) * step
+    low = position.floor()
+    part = position - low
+    part = part * part * (3 - 2 * part)
+    first = low.long() % tile.shape[0]
+    second = (first + 1) % tile.shape[0]
+    return torch.lerp(tile[first], tile[second], part[:, None])
+
+
+@dataclasses.dataclass(frozen=True)
+class ProceduralSmoke:
+    """Random smoke, a pure function of the generator's state and the picture.
+
+    ``shapes`` are the names of :data:`wisp.smoke.fields.SHAPES` to draw from and ``weights`` how
+    often. One to three shapes make one picture's smoke.
+    """
+
+    shapes: tuple[str, ...] = ("plume", "bank", "burst", "veil", "wisps")
+    weights: tuple[float, ...] = (0.34, 0.16, 0.28, 0.14, 0.08)
+
+    def add(
+        self, clean: Tensor, generator: torch.Generator, strength: float | Tensor = 1.0
+    ) -> SmokyBatch:
+        """Smoke for each picture of ``clean`` [B,3,H,W] in [-1,1].
+
+        ``strength`` ≥ 0 is a number or one per picture [B]; it multiplies optical density. Drawn
+        from the CPU ``generator``; results are on the device of ``clean``.
+        """
+        batch, _, height, width = clean.shape
+        strengths = torch.as_tensor(strength, dtype=torch.float32).flatten().expand(batch).tolist()
+        images, densities, airlights = [], [], []
+        for image, factor in zip(clean, strengths, strict=True):
+            picture = image.detach().float().cpu().clone()
+            layer = self.layer(picture, generator)
+            tau, _ = layer.apply(picture, factor)
+            assert tau is not None
+            images.append(picture)
+            densities.append(tau[None])
+            airlights.append(layer.airlight_rows(0, height))
+        device = clean.device
+        return SmokyBatch(
+            torch.stack(images).to(device),
+            torch.stack(densities).to(device),
+            torch.stack(airlights).to(device),
+        )
+
+    def layer(self, image: Tensor, generator: torch.Generator) -> SmokeLayer:
+        """Draw the smoke for one picture: float [3,H,W] in [-1,1] or uint8 [H,W,3]."""
+        eight_bit = image.dtype == torch.uint8
+        height, width = (image.shape[0], image.shape[1]) if eight_bit else image.shape[1:]
+        dice = Dice(generator)
+        rows, columns = grid_shape(height, width)
+        scene = thumbnail(image, (24, 24)).add_(1).div_(2).clamp_(0, 1)
+        # A few attempts: smoke that misses the picture, or is too thin to see, is drawn anew.
+        for attempt in range(4):
+            tau, airlight = self._draw(dice, rows, columns, scene)
+            if coverage(opacity(tau)) >= MIN_COVERAGE:
+                break
+            if attempt == 3:
+                tau = tau + 0.25 * SHAPES["veil"](dice, rows, columns).density
+        scatter = dice.uniform(0.3, 0.8) if dice.coin(0.4) else 0.0
+        tile = dice.normal(_TILE, _TILE)
+        return SmokeLayer(tau, airlight.mul_(2).sub_(1), tile, height, width, scatter)
+
+    def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
+        """τ [h, w] and airlight [3, h, w] in [0, 1] of one to three shapes together."""
+        count = int(dice.pick("123", (0.62, 0.28, 0.10)))
+        base = _colour(dice, scene)
+        light = dice.uniform(-1.0, 1.0)
+        total = torch.zeros(rows, columns)
+        mixed = torch.zeros(3, rows, columns)
+        for index in range(count):
+            name = dice.pick(self.shapes, self.weights)
+            field = SHAPES[name](dice, rows, columns)
+            tau = _peak(dice, name) * (0.6 if index else 1.0) * field.density
+            own = base if index == 0 or dice.coin(0.7) else _colour(dice, scene)
+            shaded = _shade(dice, Field(tau, field.relief), own, light)
+            total += tau
+            mixed += tau * shaded
+        # Well-mixed smokes glow in proportion to their densities.
+        airlight = torch.where(total > 1e-4, mixed / total.clamp(min=1e-4), base[:, None, None])
+        return total, airlight.clamp(0, 1)
+
+
+def _peak(dice: Dice, shape: str) -> float:
+    """Optical density that a shape's dense parts reach."""
+    low, high = {
+        "plume": (0.5, 5.0),
+        "bank": (0.6, 5.0),
+        "burst": (0.9, 6.0),
+        "veil": (0.3, 4.5),
+        "wisps": (0.35, 1.6),
+    }[shape]
+    return dice.log_uniform(low, high)
+
+
+def _colour(dice: Dice, scene: Tensor) -> Tensor:
+    """Airlight [3] in [0, 1]: white, grey, brown or black, lit as ``scene`` [3, h, w] is."""
+    luminance = scene.mean(0).flatten()
+    brightest = luminance.topk(max(1, luminance.numel() // 4)).indices
+    ambient = scene.flatten(1)[:, brightest].mean(1)
+    kind = dice.pick(("white", "grey", "brown", "black"), (0.52, 0.27, 0.09, 0.12))
+    if kind == "white":
+        base = torch.full((3,), dice.uniform(0.78, 1.0))
+    elif kind == "grey":
+        base = torch.full((3,), dice.uniform(0.42, 0.78))
+    elif kind == "brown":
+        base = dice.uniform(0.35, 0.8) * torch.tensor(
+            [1.0, dice.uniform(0.82, 0.95), dice.uniform(0.55, 0.85)]
+        )
+    else:
+        base = torch.full((3,), dice.uniform(0.04, 0.26))
+    base = base * (1 + 0.03 * dice.normal(3))
+    if kind != "black":
+        tint = ambient / ambient.mean().clamp(min=0.05)
+        base = base * torch.lerp(torch.ones(3), tint.clamp(0.6, 1.4), dice.uniform(0.0, 0.6))
+        # Smoke in a dark room is dark; a flash or a lamp may still light it.
+        base = torch.lerp(base, base * ambient.mean().clamp(min=0.25), dice.uniform(0.0, 0.6))
+    # Smoke as bright as the scene behind it could not be seen.
+    difference = float(base.mean() - luminance.mean())
+    if abs(difference) < 0.15:
+        away = 1.0 if float(luminance.mean()) < 0.6 and kind != "black" else -1.0
+        base = base + (away * 0.2 - difference)
+    return base.clamp(0.02, 1.0)
+
+
+def _shade(dice: Dice, field: Field, colour: Tensor, light: float) -> Tensor:
+    """Airlight [3, h, w] of smoke of ``colour`` [3] that is lit from one side.
+
+    Two terms: light lost on the way through the smoke (a march through the blurred density
+    towards the light) and the slope of the front surface. ``light`` in [-1, 1] is the light's
+    side; it comes from above, now and then from below.
+    """
+    rows, columns = field.density.shape
+    height = -0.9 if dice.coin(0.88) else 0.7
+    norm = math.hypot(light, height)
+    to_x, to_y = light / norm, height / norm
+    soft = blur(field.density, 0.012)
+    shadow = torch.zeros_like(soft)
+    for distance in (0.02, 0.05, 0.1, 0.17):
+        moved = torch.full_like(soft, distance)
+        shadow += warp(soft, moved * to_x, moved * to_y)
+    lit = torch.exp(-dice.uniform(0.05, 0.3) * shadow)
+
+    relief = blur(field.relief, 0.005)
+    scale = max(rows, columns)
+    slope_y, slope_x = torch.gradient(relief)
+    slope_x, slope_y = slope_x * scale, slope_y * scale
+    facing = (0.6 - slope_x * to_x - slope_y * to_y) / torch.sqrt(1 + slope_x**2 + slope_y**2)
+    facing = blur(facing.clamp(-1, 1.2), 0.003)
+
+    # Dark smoke absorbs, bright smoke scatters until shadows fill up.
+    contrast = dice.uniform(0.05, 0.45)
+    gain = 1 + contrast * (0.9 * (lit - 0.6) + 0.8 * (facing - 0.5))
+    deep = dice.uniform(0.9, 1.0) + (1 - dice.uniform(0.9, 1.0)) * lit
+    return colour[:, None, None] * (gain * deep)
+
+
+def grid_points(layer: SmokeLayer) -> tuple[Tensor, Tensor]:
+    """x and y of the layer's grid points: fractions of the long side."""
+    rows, columns = layer.grid_density.shape
+    return coordinates(rows, columns)
