@@ -1,1 +1,87 @@
-"""wisp: make smoke without fire."""
+"""wisp: make smoke without fire.
+
+Turns photos of a place into a labelled smoke data set, trains a detector on it and measures that
+detector on real smoke. One function per command, with the command's flags as arguments::
+
+    import wisp
+
+    wisp.synth(("photos/",), out="dataset", model="procedural")
+    wisp.classify(("dataset",), out="runs/detector")
+    wisp.evaluate("runs/detector", ("real/",), out="runs/eval")
+    smoky = wisp.load("procedural").add_smoke("photo.jpg", strength=0.8, seed=1)
+
+Importing wisp loads nothing heavy; torch comes with the first call.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Where each public name lives; the names are loaded when first asked for.
+_HOME = {
+    "train": "wisp.api",
+    "synth": "wisp.api",
+    "classify": "wisp.api",
+    "evaluate": "wisp.api",
+    "predict": "wisp.api",
+    "demo": "wisp.api",
+    "load": "wisp.models",
+    "Smoky": "wisp.models",
+    "SmokeModel": "wisp.models",
+    "TrainConfig": "wisp.config",
+    "SynthConfig": "wisp.config",
+    "ClassifyConfig": "wisp.config",
+    "EvaluateConfig": "wisp.config",
+    "PredictConfig": "wisp.config",
+    "DemoConfig": "wisp.config",
+    "WispError": "wisp.errors",
+    "InputError": "wisp.errors",
+    "WispWarning": "wisp.errors",
+}
+
+if TYPE_CHECKING:
+    from wisp.api import classify, demo, evaluate, predict, synth, train
+    from wisp.config import (
+        ClassifyConfig,
+        DemoConfig,
+        EvaluateConfig,
+        PredictConfig,
+        SynthConfig,
+        TrainConfig,
+    )
+    from wisp.errors import InputError, WispError, WispWarning
+    from wisp.models import SmokeModel, Smoky, load
+
+__all__ = [
+    "ClassifyConfig",
+    "DemoConfig",
+    "EvaluateConfig",
+    "InputError",
+    "PredictConfig",
+    "SmokeModel",
+    "Smoky",
+    "SynthConfig",
+    "TrainConfig",
+    "WispError",
+    "WispWarning",
+    "classify",
+    "demo",
+    "evaluate",
+    "load",
+    "predict",
+    "synth",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - a public name of any kind
+    if name not in _HOME:
+        raise AttributeError(f"module 'wisp' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

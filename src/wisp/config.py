@@ -10,9 +10,9 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from wisp.errors import InputError
 
@@ -24,6 +24,19 @@ C = TypeVar("C")
 def _require(ok: bool, message: str) -> None:
     if not ok:
         raise InputError(message)
+
+
+def _coerce(config: Any) -> None:  # noqa: ANN401 - any of the dataclasses below
+    """Let Python callers write ``"photos"`` for ``Path("photos")`` and one item for a tuple."""
+    for field in dataclasses.fields(config):
+        value, kind = getattr(config, field.name), str(field.type)
+        if "tuple[" in kind and not isinstance(value, (tuple, list)):
+            value = (value,)
+        if "Path" in kind and isinstance(value, str):
+            value = Path(value)
+        if "tuple[" in kind:
+            value = tuple(Path(v) if "Path" in kind else str(v) for v in value)
+        object.__setattr__(config, field.name, value)
 
 
 def parse_strength(text: str) -> tuple[float, float]:
@@ -48,9 +61,9 @@ def parse_strength(text: str) -> tuple[float, float]:
 class TrainConfig:
     """Learn from unpaired photos to put smoke into clean ones (CycleGAN, arXiv 1703.10593)."""
 
-    clean: Positional[Path | None] = None
+    clean: Positional[Annotated[Path | None, arg(metavar="CLEAN")]] = None
     """Folder of clean photos (searched recursively)."""
-    smoky: Positional[Path | None] = None
+    smoky: Positional[Annotated[Path | None, arg(metavar="SMOKY")]] = None
     """Folder of smoky photos; they need not show the same places."""
     out: Path | None = None
     """Run directory to make."""
@@ -59,8 +72,7 @@ class TrainConfig:
     model: Literal["cyclegan"] = "cyclegan"
     """What to train."""
     reference: bool = False
-    """The paper's recipe with nothing on top: no EMA, float32, images squashed to 286 px, 256 px
-    crops, batch 1."""
+    """The paper's recipe with nothing on top: 286 px squashed, 256 px crops, float32, no EMA."""
 
     steps: int = 100_000
     """Optimizer steps in all; the learning rate falls linearly to 0 in the second half."""
@@ -69,8 +81,7 @@ class TrainConfig:
     load_size: int | None = None
     """Size photos are brought to before cropping [px]; default: size · 286/256."""
     fit: Literal["short-side", "squash", "none"] = "short-side"
-    """How photos are brought to load-size: short side scaled, squashed to a square (the paper), or
-    not at all (crops of the original pixels)."""
+    """How photos get to load-size: short side, squash to a square (the paper), none (as is)."""
     flip: bool = True
     """Mirror photos at random."""
     generator: Literal["auto", "resnet6", "resnet9"] = "auto"
@@ -112,10 +123,9 @@ class TrainConfig:
     checkpoint_every: int = 1000
     """Steps between checkpoints."""
     validation_photos: int = 8
-    """Photos of each domain that are kept out of training, for samples and distance."""
+    """Photos of each domain kept out of training, for samples and distance."""
     distance_every: int = 0
-    """Steps between measurements of the kernel distance (KID) of translated to real smoky photos
-    (0: off)."""
+    """Steps between measurements of the kernel distance to the real smoky photos (0: off)."""
     distance_backbone: str = "resnet50"
     """timm backbone whose features the distance is measured on."""
     distance_weights: str = "hub"
@@ -124,6 +134,7 @@ class TrainConfig:
     """Stop early after so many distance measurements without a better one (0: never)."""
 
     def __post_init__(self) -> None:
+        _coerce(self)
         if self.resume is None:
             _require(
                 None not in (self.clean, self.smoky, self.out),
@@ -226,27 +237,24 @@ TRAIN_DEFAULTS: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(
 class SynthConfig:
     """Make a labelled smoke data set from clean photos."""
 
-    photos: Positional[tuple[str, ...]]
+    photos: Positional[Annotated[tuple[str, ...], arg(metavar="PHOTOS")]]
     """Clean photos: folders (searched recursively), files or globs."""
     out: Path
     """Data set directory to make."""
     model: str = "procedural"
     """Where the smoke comes from: procedural, or a run, checkpoint or *_net_G_*.pth file."""
     strength: str = "1"
-    """Optical density of the smoke relative to the model's own: a number, or a range such as
-    0.4:1.6 from which each picture draws."""
+    """Optical density relative to the model's own: a number, or a range such as 0.4:1.6."""
     per_photo: int = 1
     """Smoky pictures made of each photo."""
     limit: int | None = None
     """Use at most so many photos, drawn at random."""
     clean_class: Literal["auto", "pixels", "reconstructed"] = "auto"
-    """What the clean class shows: the photo's own pixels, or the photo sent through the generator
-    pair and back; auto reconstructs for models that repaint every pixel (cyclegan)."""
+    """What the clean class shows: the photo, or the photo there and back through a cyclegan."""
     validation: float = 0.2
     """Part of the groups that goes to validation."""
     group_by: str = "auto"
-    """What belongs together and stays on one side of the split: auto, folder, prefix (before __),
-    name, near-duplicate, or a regular expression whose first group is taken from the path."""
+    """What stays together: auto, folder, prefix (before __), name, near-duplicate or a regex."""
     quality: int = 95
     """JPEG quality of everything written."""
     probe: bool = True
@@ -261,6 +269,7 @@ class SynthConfig:
     """Arithmetic of a network model."""
 
     def __post_init__(self) -> None:
+        _coerce(self)
         parse_strength(self.strength)
         _require(len(self.photos) > 0, "PHOTOS: name at least one folder, file or glob")
         _require(self.per_photo >= 1, f"--per-photo {self.per_photo}: at least 1")
@@ -273,13 +282,12 @@ class SynthConfig:
 class ClassifyConfig:
     """Train a smoke detector on one or more labelled data sets."""
 
-    datasets: Positional[tuple[Path, ...]]
+    datasets: Positional[Annotated[tuple[Path, ...], arg(metavar="DATASET")]]
     """Data sets: folders with train/CLASS and validation/CLASS, or with CLASS folders only."""
     out: Path
     """Run directory to make."""
     preset: Literal["default", "frozen-head"] = "default"
-    """frozen-head: the starting point's recipe (frozen backbone, 128-unit head, no augmentation,
-    80/20)."""
+    """frozen-head: backbone frozen, one hidden layer of 128 units, no augmentation."""
     backbone: str = "resnet50"
     """Any timm model."""
     weights: str = "hub"
@@ -307,8 +315,7 @@ class ClassifyConfig:
     freeze_norm: bool = True
     """Keep BatchNorm's ImageNet statistics (full only)."""
     split: Literal["folder", "group", "file"] = "folder"
-    """Validation part: as the folders say, or drawn anew by group, or by file (leaks: for
-    comparison only)."""
+    """Validation part: as the folders say, or drawn anew by group, or by file (which leaks)."""
     validation: float = 0.2
     """Part drawn for validation where the folders do not say."""
     validate_every: int = 50
@@ -316,8 +323,7 @@ class ClassifyConfig:
     patience: int = 5
     """Stop after so many validations without improvement (0: never)."""
     threshold: Literal["balanced", "fpr01", "fpr05"] = "balanced"
-    """How the threshold is chosen on validation: best balanced accuracy, or at most 1 % or 5 %
-    false alarms."""
+    """Threshold on validation: best balanced accuracy, or at most 1 % or 5 % false alarms."""
     positive: str = "smoky"
     """The class to detect."""
     group_by: str = "auto"
@@ -332,6 +338,7 @@ class ClassifyConfig:
     """Fixes everything random."""
 
     def __post_init__(self) -> None:
+        _coerce(self)
         if self.preset == "frozen-head":
             for name, value in FROZEN_HEAD_RECIPE.items():
                 given = getattr(self, name)
@@ -364,18 +371,16 @@ FROZEN_HEAD_RECIPE: dict[str, Any] = {
     "hidden": 128,
     "augment": False,
 }
-CLASSIFY_DEFAULTS: dict[str, Any] = {
-    f.name: f.default for f in dataclasses.fields(ClassifyConfig)
-}
+CLASSIFY_DEFAULTS: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(ClassifyConfig)}
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
     """Measure a detector on real photos it has never seen."""
 
-    detector: Positional[Path]
+    detector: Positional[Annotated[Path, arg(metavar="DETECTOR")]]
     """Run of `wisp classify`."""
-    real: Positional[tuple[Path, ...]]
+    real: Positional[Annotated[tuple[Path, ...], arg(metavar="REAL")]]
     """Test sets: folders that hold one folder per class."""
     out: Path
     """Run directory to make."""
@@ -401,6 +406,7 @@ class EvaluateConfig:
     """Processes that decode pictures; default: by the number of cores."""
 
     def __post_init__(self) -> None:
+        _coerce(self)
         _require(len(self.real) > 0, "REAL: name at least one folder with a folder per class")
         _require(self.bootstrap >= 100, f"--bootstrap {self.bootstrap}: at least 100")
         _require(self.pictures >= 0, f"--pictures {self.pictures}: not below 0")
@@ -414,9 +420,9 @@ class EvaluateConfig:
 class PredictConfig:
     """Ask a detector about pictures."""
 
-    detector: Positional[Path]
+    detector: Positional[Annotated[Path, arg(metavar="DETECTOR")]]
     """Run of `wisp classify`."""
-    images: Positional[tuple[str, ...]]
+    images: Positional[Annotated[tuple[str, ...], arg(metavar="IMAGES")]]
     """Pictures: folders (searched recursively), files or globs."""
     out: Path | None = None
     """CSV file to write as well."""
@@ -430,6 +436,7 @@ class PredictConfig:
     """Processes that decode pictures; default: by the number of cores."""
 
     def __post_init__(self) -> None:
+        _coerce(self)
         _require(len(self.images) > 0, "IMAGES: name at least one folder, file or glob")
         _require(
             self.threshold is None or 0 <= self.threshold <= 1,
@@ -447,6 +454,9 @@ class DemoConfig:
     """Fixes everything random."""
     device: Device = "auto"
     """Where to compute."""
+
+    def __post_init__(self) -> None:
+        _coerce(self)
 
 
 def to_json(config: Any) -> dict[str, Any]:  # noqa: ANN401 - any of the dataclasses above
@@ -469,4 +479,3 @@ def from_json(kind: type[C], values: Mapping[str, Any]) -> C:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InputError(f"config.json: {place}: {first['msg']}") from None
-

@@ -33,7 +33,13 @@ class Progress:
     """Counts units of work; ``advance`` may carry a short note (losses, say)."""
 
     def __init__(
-        self, label: str, total: int, *, done: int = 0, unit: str = "it", stream: TextIO | None = None
+        self,
+        label: str,
+        total: int,
+        *,
+        done: int = 0,
+        unit: str = "it",
+        stream: TextIO | None = None,
     ) -> None:
         self.label, self.total, self.unit = label, total, unit
         self.done = self._started_at_count = done

@@ -113,7 +113,11 @@ def write_jsonl(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def _git_state() -> dict[str, Any] | None:
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, check=True, timeout=5,
+            ["git", *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
             cwd=Path(__file__).parent,
         ).stdout.strip()
 

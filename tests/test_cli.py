@@ -1,0 +1,88 @@
+"""The command line as a user meets it: real processes, exit codes, streams."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from wisp import cli
+
+
+def wisp(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "wisp.cli", *map(str, arguments)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_help_is_quick_and_lists_every_command():
+    start_s = time.perf_counter()
+    shown = wisp("--help")
+    elapsed_s = time.perf_counter() - start_s
+    assert shown.returncode == 0
+    assert all(name in shown.stdout for name in cli.COMMANDS)
+    # 0.3 s is what users are promised; other tests may share the machine's two cores.
+    assert min(elapsed_s, _again_s()) < 0.6
+
+
+def _again_s():
+    start_s = time.perf_counter()
+    wisp("--help")
+    return time.perf_counter() - start_s
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from wisp.cli import main; main(['--help']);"
+        "print(sorted({'torch','numpy','PIL','tyro','rich','pydantic'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip().splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
+def test_each_command_has_help(name):
+    shown = wisp(name, "--help")
+    assert shown.returncode == 0
+    assert f"usage: wisp {name}" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "usage: wisp COMMAND"),
+        (("trane",), "did you mean 'train'?"),
+        (("train", "clean", "smoky"), "--out"),
+        (("synth", "no-such-folder", "--out", "d"), "no-such-folder"),
+        (("evaluate", "no-such-run", "real", "--out", "e"), "no-such-run"),
+        (("classify", "no-such-set", "--out", "e"), "no-such-set"),
+        (("train", "c", "s", "--out", "r", "--size", "31"), "--size 31"),
+        (("synth", "x", "--out", "d", "--bogus", "1"), "--bogus"),
+    ],
+)
+def test_wrong_use_exits_2_with_one_message(arguments, said, tmp_path):
+    shown = subprocess.run(
+        [sys.executable, "-m", "wisp.cli", *arguments],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert shown.returncode == 2
+    assert said in shown.stdout + shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_json_is_the_last_line_of_stdout(tmp_path):
+    from PIL import Image
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(4):
+        Image.effect_noise((64, 48), 40 + i).convert("RGB").save(photos / f"room{i}__{i}.jpg")
+    shown = wisp("synth", photos, "--out", tmp_path / "d", "--no-probe", "--json")
+    assert shown.returncode == 0, shown.stderr
+    assert len(shown.stdout.strip().splitlines()) == 1
+    result = json.loads(shown.stdout)
+    assert result["run"] == str(tmp_path / "d")

@@ -1,0 +1,60 @@
+"""The public surface: curated, typed, importable without side effects."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import wisp
+from wisp import config
+
+COMMANDS = {
+    "train": config.TrainConfig,
+    "synth": config.SynthConfig,
+    "classify": config.ClassifyConfig,
+    "evaluate": config.EvaluateConfig,
+    "predict": config.PredictConfig,
+    "demo": config.DemoConfig,
+}
+
+
+def test_every_public_name_exists_and_is_documented():
+    for name in wisp.__all__:
+        assert inspect.getdoc(getattr(wisp, name)), name
+
+
+def test_nothing_else_is_public():
+    assert set(dir(wisp)) == set(wisp.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'tarin'"):
+        wisp.tarin  # noqa: B018
+
+
+@pytest.mark.parametrize(("name", "kind"), COMMANDS.items())
+def test_a_function_takes_what_its_command_takes(name, kind):
+    taken = list(inspect.signature(getattr(wisp, name)).parameters)
+    assert taken == [field.name for field in dataclasses.fields(kind)]
+
+
+def test_functions_stay_functions_after_use():
+    """A job's module must not take the function's place in the package."""
+    import wisp.api
+
+    for name in COMMANDS:
+        getattr(wisp.api, name)
+    with pytest.raises(wisp.InputError):
+        wisp.classify("no-such-set", out="nowhere")
+    assert callable(wisp.classify)
+
+
+def test_importing_has_no_side_effects(tmp_path):
+    code = "import sys, wisp; print(sorted({'torch', 'numpy', 'PIL'} & set(sys.modules)))"
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert shown.stdout.strip() == "[]"
+    assert shown.stderr == ""
+    assert list(tmp_path.iterdir()) == []
