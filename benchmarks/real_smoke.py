@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import wisp
-from wisp.rundir import environment, read_json, write_json
+from wisp.rundir import machine, read_json, write_json
 
 SETTINGS: dict[str, Any] = {"size": 192, "steps": 300}
 
@@ -113,7 +113,7 @@ def main() -> None:
         "seconds": round(time.monotonic() - start_s, 1),
         "mean": means(rows),
         "seeds": rows,
-        "machine": environment(),
+        "machine": machine(),
     }
     write_json(arguments.out, result)
     print(json.dumps({"seconds": result["seconds"], "mean": result["mean"]}, indent=1))

@@ -1,8 +1,8 @@
 """The experiment wisp started from, done as it was done and as it should be.
 
 500 clean kitchen photos are converted by a CycleGAN; a frozen ImageNet backbone with a 128-unit
-head tells smoky from clean; 80/20 split by *file* (a photo and its smoky twin may sit on both sides)
-and by *group*. Beside the validation accuracy stands what the same detector scores on real smoke.
+head tells smoky from clean; 80/20 split by *file* (a photo and its smoky twin may sit on both
+sides) and by *group*. Beside the validation accuracy stands what the same detector scores on real smoke.
 
     python benchmarks/starting_point.py PHOTOS --gan RUN --weights FILE --out result.json
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import wisp
-from wisp.rundir import environment, read_json, write_json
+from wisp.rundir import machine, read_json, write_json
 
 
 def real_scores(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def main() -> None:
             "what": "500 kitchen photos through the CycleGAN, frozen backbone, 128-unit head",
             "backbone": arguments.backbone,
             "clean_class": results,
-            "machine": environment(),
+            "machine": machine(),
         },
     )
     print(json.dumps({"written": str(arguments.out)}))

@@ -127,18 +127,25 @@ def _git_state() -> dict[str, Any] | None:
         return None
 
 
-def environment(**extra: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
-    """Versions, machine and git state, and what the caller adds (device, precision and why)."""
+def machine() -> dict[str, Any]:
+    """Processor, cores, Python and package versions: what a figure depends on."""
     versions = {}
     for package in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
         "processor": _processor_name(),
         "cores": os.cpu_count(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
         "packages": versions,
+    }
+
+
+def environment(**extra: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
+    """:func:`machine`, git state, command, and what the caller adds (device, precision, why)."""
+    return {
+        **machine(),
         "git": _git_state(),
         "command": sys.argv,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
