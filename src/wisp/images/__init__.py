@@ -1,0 +1,54 @@
+"""Pictures: finding, decoding, encoding, resizing, hashing and augmenting them.
+
+A picture is a PIL image in mode RGB, or a float32 tensor [3, H, W] or [B, 3, H, W] in [-1, 1].
+"""
+
+from wisp.images.augmentation import augment
+from wisp.images.convert import (
+    ImageLike,
+    encode_jpeg,
+    encode_png,
+    from_uint8,
+    to_pil,
+    to_tensor,
+    to_uint8,
+)
+from wisp.images.decoding import MAX_PIXELS, MIN_SIDE_PX, UnreadableImageError, decode
+from wisp.images.files import EXTENSIONS, ImageFile, find_images
+from wisp.images.scanning import Scanned, Skipped, perceptual_hash, scan
+from wisp.images.transforms import (
+    center_crop,
+    enlarge_to,
+    random_crop,
+    random_flip,
+    resize_short_side,
+    squash,
+)
+
+__all__ = [
+    "EXTENSIONS",
+    "MAX_PIXELS",
+    "MIN_SIDE_PX",
+    "ImageFile",
+    "ImageLike",
+    "Scanned",
+    "Skipped",
+    "UnreadableImageError",
+    "augment",
+    "center_crop",
+    "decode",
+    "encode_jpeg",
+    "encode_png",
+    "enlarge_to",
+    "find_images",
+    "from_uint8",
+    "perceptual_hash",
+    "random_crop",
+    "random_flip",
+    "resize_short_side",
+    "scan",
+    "squash",
+    "to_pil",
+    "to_tensor",
+    "to_uint8",
+]

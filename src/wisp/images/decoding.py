@@ -1,0 +1,191 @@
+"""Decoding any common picture file to upright RGB, or saying in one sentence why not."""
+
+from __future__ import annotations
+
+import math
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageFile, ImageOps
+
+from wisp.errors import InputError
+
+MIN_SIDE_PX = 8
+"""Pictures with a shorter side are refused: nothing can be seen on them."""
+MAX_PIXELS = 200_000_000
+"""Pictures with more pixels are refused before they are decoded (decompression bombs)."""
+# A closed list: Pillow also knows formats (EPS, WMF, ...) that start other programs.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "JPEG2000")
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+
+
+class UnreadableImageError(InputError):
+    """A file is not a picture that can be used; ``reason`` says why in a few words."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = Path(path)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[UnreadableImageError], tuple[Path, str]]:
+        return type(self), (self.path, self.reason)  # so that it crosses from worker processes
+
+
+def _open(stream: BinaryIO) -> ImageFile.ImageFile | None:
+    """The lazily opened picture, or None if no format fits.
+
+    Like ``Image.open``, without its process-wide pixel limit: ours is checked by the caller.
+    """
+    Image.init()
+    prefix = stream.read(16)
+    for name in _FORMATS:
+        if name not in Image.OPEN:  # Pillow was built without it
+            continue
+        factory, accept = Image.OPEN[name]
+        try:
+            accepted = accept is None or accept(prefix)
+            if not accepted or isinstance(accepted, str):
+                continue
+            stream.seek(0)
+            return factory(stream, "")
+        except (SyntaxError, IndexError, TypeError, struct.error):
+            continue  # what Pillow's own loop takes for "another format"
+    return None
+
+
+def _unknown_reason(path: Path) -> str:
+    with path.open("rb") as stream:
+        head = stream.read(512)
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
+        return "is a HEIC photo, which cannot be read here; convert it to JPEG or PNG"
+    try:
+        text = head.decode("utf-8", errors="ignore")
+        if b"\0" not in head and len(text.encode()) > len(head) - 4:
+            return "holds text, not a picture"
+    except UnicodeError:
+        pass
+    return "is not a picture of a known format, or is damaged at its start"
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged EXIF data must not cost the picture
+        return 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF data must not cost the picture
+        return image
+
+
+def _scale_deep(image: Image.Image) -> Image.Image:
+    """Grey pixels of 16 or 32 bits, or floating point, scaled to 8 bits."""
+    values = np.asarray(image)
+    if image.mode == "F":
+        if not np.isfinite(values).all():
+            raise ValueError("its floating-point pixels are not all finite")
+        low, high = float(values.min()), float(values.max())
+        if low < 0 or high > 255:
+            raise ValueError(f"its floating-point pixels go from {low:g} to {high:g}, not 0 to 255")
+        scaled = values * 255.0 if high <= 1 else values
+    else:
+        wide = values.astype(np.float64)
+        # Pillow gives "I" both for 16-bit files and for 32-bit ones.
+        top = 65535.0 if image.mode != "I" or values.max(initial=0) <= 65535 else 4294967295.0
+        scaled = wide * (255.0 / top)
+    eight: npt.NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return Image.fromarray(eight)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = _scale_deep(image)
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        over = image.convert("RGBA")
+        white = Image.new("RGBA", over.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, over).convert("RGB")
+    return image.convert("RGB")
+
+
+def _check_file(path: Path) -> None:
+    if path.is_symlink() and not path.exists():
+        raise UnreadableImageError(path, f"is a broken link (to {path.readlink()})")
+    if not path.exists():
+        raise UnreadableImageError(path, "no such file")
+    if path.is_dir():
+        raise UnreadableImageError(path, "is a folder, not a picture")
+    if not path.is_file():
+        raise UnreadableImageError(path, "is not an ordinary file")
+    if path.stat().st_size == 0:
+        raise UnreadableImageError(path, "is empty (0 bytes)")
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if min(width, height) < MIN_SIDE_PX:
+        raise UnreadableImageError(
+            path, f"is {width}×{height} px; both sides must have at least {MIN_SIDE_PX} px"
+        )
+    if width * height > MAX_PIXELS:
+        raise UnreadableImageError(
+            path,
+            f"is {width}×{height} px, more than the {MAX_PIXELS // 1_000_000} megapixels that are "
+            "read; make it smaller",
+        )
+
+
+def decode_sized(path: Path, target_px: int | None = None) -> tuple[Image.Image, int, int]:
+    """Like :func:`decode`, with the (upright) width and height the file has at full size [px]."""
+    path = Path(path)
+    try:
+        _check_file(path)
+        with path.open("rb") as stream:
+            image = _open(stream)
+            if image is None:
+                raise UnreadableImageError(path, _unknown_reason(path))
+            width, height = image.size
+            _check_size(path, width, height)
+            swapped = _orientation(image) >= 5
+            if target_px is not None:
+                scale = min(1.0, target_px / min(width, height))
+                image.draft(image.mode, (math.ceil(width * scale), math.ceil(height * scale)))
+            image.load()
+            rgb = _to_rgb(_upright(image))
+            return (rgb, height, width) if swapped else (rgb, width, height)
+    except UnreadableImageError:
+        raise
+    except MemoryError:
+        raise UnreadableImageError(path, "needs more memory than there is") from None
+    except PermissionError:
+        raise UnreadableImageError(path, "may not be read (permission denied)") from None
+    except Exception as error:  # decoders raise almost anything on damaged data
+        words = " ".join(str(error).split()) or type(error).__name__
+        if "truncated" in words or isinstance(error, EOFError):
+            reason = "is truncated (the file ends before the picture does)"
+        else:
+            reason = f"is damaged ({words})"
+        raise UnreadableImageError(path, reason) from None
+
+
+def decode(path: Path, target_px: int | None = None) -> Image.Image:
+    """The picture in ``path`` as an upright 8-bit RGB image.
+
+    EXIF orientation is applied; palettes, grey, CMYK and 16-bit pixels (scaled, not clipped) become
+    RGB; transparency is laid over white; of an animation the first frame is taken. Colour profiles
+    are not applied.
+
+    Args:
+        path: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, PNM or JPEG 2000, told by content.
+        target_px: if the short side need not have more pixels than this, a large JPEG is decoded
+            at a half, a quarter or an eighth of its size, which is quicker.
+
+    Raises:
+        UnreadableImageError: the file is missing, empty, truncated, no picture, below
+            ``MIN_SIDE_PX`` or above ``MAX_PIXELS`` (told before decoding).
+    """
+    return decode_sized(path, target_px)[0]
