@@ -1,0 +1,177 @@
+"""Image features from any timm model, with weights from the hub or from a file."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol, cast
+
+import timm
+import torch
+from timm.models import group_parameters
+from torch import Tensor, nn
+
+from wisp.errors import InputError
+from wisp.networks.weights import (
+    check_fit,
+    is_torchvision_mobilenet_v2,
+    mobilenet_v2_name,
+    read_state,
+)
+
+WITHOUT_FILE = ("hub", "none", "random")
+_RANDOM_SEED = 0
+
+
+class _TimmModel(Protocol):
+    """What wisp needs of a timm model beyond nn.Module."""
+
+    pretrained_cfg: Mapping[str, object]
+    head_hidden_size: int
+
+    def forward_features(self, images: Tensor) -> Tensor: ...
+
+    def forward_head(self, features: Tensor, *, pre_logits: bool) -> Tensor: ...
+
+    def group_matcher(self, *, coarse: bool) -> Mapping[str, object]: ...
+
+
+def _timm(net: nn.Module) -> _TimmModel:
+    return cast(_TimmModel, net)
+
+
+class Backbone(nn.Module):
+    """A timm model without its classifier; it takes [-1, 1] RGB and normalises by itself.
+
+    ``mean`` and ``std`` are those of the pretraining, for RGB in [0, 1]; ``dim`` is the length of
+    :meth:`pooled`.
+    """
+
+    def __init__(self, name: str, net: nn.Module) -> None:
+        super().__init__()
+        self.name = name
+        self.net = net
+        settings = _timm(net).pretrained_cfg
+        self.mean = cast(tuple[float, float, float], tuple(cast(list[float], settings["mean"])))
+        self.std = cast(tuple[float, float, float], tuple(cast(list[float], settings["std"])))
+        self.dim = int(_timm(net).head_hidden_size)
+        # (x + 1) / 2, less the mean, over std, as one multiplication and one addition.
+        scale = 0.5 / torch.tensor(self.std)
+        shift = (0.5 - torch.tensor(self.mean)) / torch.tensor(self.std)
+        self.register_buffer("scale", scale.view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("shift", shift.view(1, 3, 1, 1), persistent=False)
+
+    scale: Tensor
+    shift: Tensor
+
+    def raw(self, images: Tensor) -> Tensor:
+        """Last features of ``images`` [B, 3, H, W] as the model lays them out (map or tokens)."""
+        return _timm(self.net).forward_features(images * self.scale + self.shift)
+
+    def pool(self, raw: Tensor) -> Tensor:
+        """[B, dim] from what :meth:`raw` returned, by the model's own pooling."""
+        return _timm(self.net).forward_head(raw, pre_logits=True)
+
+    def as_map(self, raw: Tensor) -> Tensor:
+        """[B, C, h, w] from what :meth:`raw` returned; the tokens of a transformer as a grid."""
+        if raw.ndim == 3:
+            prefix = int(getattr(self.net, "num_prefix_tokens", 0))
+            tokens = raw[:, prefix:].transpose(1, 2)
+            side = math.isqrt(tokens.shape[2])
+            return tokens.reshape(*tokens.shape[:2], side, -1)
+        return raw.movedim(-1, 1) if getattr(self.net, "output_fmt", "NCHW") == "NHWC" else raw
+
+    def features(self, images: Tensor) -> Tensor:
+        """Feature map [B, C, h, w] of ``images`` [B, 3, H, W] in [-1, 1]."""
+        return self.as_map(self.raw(images))
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """Feature vector [B, dim] of ``images`` [B, 3, H, W] in [-1, 1]."""
+        return self.pool(self.raw(images))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The same as :meth:`pooled`."""
+        return self.pooled(images)
+
+    def stages(self) -> list[list[nn.Parameter]]:
+        """The parameters in groups, from the stem to the last stage."""
+        parameters = dict(self.net.named_parameters())
+        if not hasattr(self.net, "group_matcher"):
+            return [list(parameters.values())]
+        groups = group_parameters(self.net, _timm(self.net).group_matcher(coarse=True))
+        staged = [
+            [parameters.pop(n) for n in names if n in parameters] for names in groups.values()
+        ]
+        staged[-1].extend(parameters.values())
+        return [stage for stage in staged if stage]
+
+
+def _create(name: str, size: int | None, pretrained: bool) -> nn.Module:
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "; see timm.list_models()"
+        raise InputError(f"--backbone {name}: timm knows no such model{hint}")
+    settings = timm.get_pretrained_cfg(name)
+    fixed = size is not None and settings is not None and settings.fixed_input_size
+    options = {"img_size": size} if fixed else {}
+    net: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    if not (hasattr(net, "forward_features") and hasattr(net, "head_hidden_size")):
+        raise InputError(f"--backbone {name}: has no pooled features to build a detector on")
+    return net
+
+
+def _load_file(net: nn.Module, name: str, path: Path) -> None:
+    state = read_state(path)
+    wanted = net.state_dict()
+    if is_torchvision_mobilenet_v2(state) and "conv_stem.weight" in wanted:
+        state = {mobilenet_v2_name(key): tensor for key, tensor in state.items()}
+    classifier = _timm(net).pretrained_cfg.get("classifier") or ()
+    heads = (classifier,) if isinstance(classifier, str) else cast(tuple[str, ...], classifier)
+    # torchvision and older timm releases call the classifier differently.
+    prefixes = tuple(f"{head}." for head in {*heads, "fc", "classifier", "head.fc"})
+    state = {k: v for k, v in state.items() if k in wanted or not k.startswith(prefixes)}
+    check_fit(
+        wanted,
+        state,
+        f"--weights {path} does not fit --backbone {name}",
+        "name the backbone the file was made for, or other weights",
+    )
+    net.load_state_dict({**wanted, **state})
+
+
+def load_backbone(name: str, weights: str | Path = "hub", size: int | None = None) -> Backbone:
+    """A timm model as a feature extractor.
+
+    Args:
+        name: any timm model, such as ``resnet50``, ``mobilenetv2_100``, ``convnext_tiny``.
+        weights: ``hub`` (ImageNet, downloaded once), ``none`` (initialised from the present
+            random state), ``random`` (initialised always alike, for distances), or a file with
+            timm's or torchvision's names (torchvision: ResNets and mobilenet_v2).
+        size: side of the pictures [px]; needed only by models with a fixed input size.
+
+    Raises InputError when the name is unknown, the hub cannot be reached, or the file is damaged,
+    contains code, or does not fit.
+    """
+    if str(weights) == "hub":
+        try:
+            net = _create(name, size, pretrained=True)
+        except InputError:
+            raise
+        except Exception as error:  # any of four network libraries may be the one to fail
+            raise InputError(
+                f"--weights hub: the weights of {name} could not be fetched "
+                f"({type(error).__name__}); get a file where there is a network (timm, "
+                "torchvision or safetensors names) and give --weights FILE, or --weights none "
+                "to start from scratch"
+            ) from None
+    elif str(weights) == "random":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_RANDOM_SEED)
+            net = _create(name, size, pretrained=False)
+    else:
+        net = _create(name, size, pretrained=False)
+        if str(weights) != "none":
+            _load_file(net, name, Path(weights))
+    return Backbone(name, net)

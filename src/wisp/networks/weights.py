@@ -1,0 +1,114 @@
+"""Read a state dict without executing code, and bring its names to timm's."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from wisp.errors import InputError
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "state_dict_ema")
+_SHOWN = 3
+
+
+def read_state(path: Path, flag: str = "--weights") -> dict[str, Tensor]:
+    """The tensors in a safetensors or PyTorch file, on the CPU; nothing in it is executed.
+
+    Raises InputError naming ``flag`` and the file when it is missing, damaged, or holds objects
+    other than tensors.
+    """
+    if not path.is_file():
+        raise InputError(f"{flag} {path}: no such file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{flag} {path}: holds code or objects other than tensors and was not loaded; "
+            "save its state_dict() alone"
+        ) from None
+    except Exception:  # what the reader raises on bytes that are no weights is unforeseeable
+        raise InputError(
+            f"{flag} {path}: damaged or not a weights file; fetch it again (expected is a "
+            ".safetensors file or a PyTorch state dict)"
+        ) from None
+    for name in _WRAPPERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
+            loaded = loaded[name]
+    if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise InputError(f"{flag} {path}: holds no state dict (names with tensors)")
+    return {str(name).removeprefix("module."): tensor for name, tensor in loaded.items()}
+
+
+_MOBILENET_V2_REPEATS = (1, 2, 3, 4, 3, 3, 1)
+_WITHOUT_EXPANSION = {"0.0": "conv_dw", "0.1": "bn1", "1": "conv_pw", "2": "bn2"}
+_WITH_EXPANSION = {
+    "0.0": "conv_pw",
+    "0.1": "bn1",
+    "1.0": "conv_dw",
+    "1.1": "bn2",
+    "2": "conv_pwl",
+    "3": "bn3",
+}
+_ENDS = {
+    "features.0.0": "conv_stem",
+    "features.0.1": "bn1",
+    "features.18.0": "conv_head",
+    "features.18.1": "bn2",
+}
+
+
+def is_torchvision_mobilenet_v2(names: Iterable[str]) -> bool:
+    """Whether these are the parameter names of torchvision's ``mobilenet_v2``."""
+    return {"features.0.0.weight", "features.17.conv.3.bias", "features.18.0.weight"} <= set(names)
+
+
+def mobilenet_v2_name(name: str) -> str:
+    """Timm's name for a parameter of torchvision's ``mobilenet_v2``.
+
+    >>> mobilenet_v2_name("features.2.conv.0.1.weight")
+    'blocks.1.0.bn1.weight'
+    """
+    module, _, leaf = name.rpartition(".")
+    if module in _ENDS:
+        return f"{_ENDS[module]}.{leaf}"
+    match = re.fullmatch(r"features\.(\d+)\.conv\.([\d.]+)", module)
+    if match is None:
+        return name
+    position = int(match[1]) - 1
+    for stage, repeats in enumerate(_MOBILENET_V2_REPEATS):
+        if position < repeats:
+            part = (_WITH_EXPANSION if stage else _WITHOUT_EXPANSION).get(match[2])
+            return name if part is None else f"blocks.{stage}.{position}.{part}.{leaf}"
+        position -= repeats
+    return name
+
+
+def check_fit(
+    wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], what: str, advice: str
+) -> None:
+    """Raise InputError that names the first names or shapes that differ.
+
+    BatchNorm's step counters may be missing: nothing depends on them.
+    """
+    missing = [n for n in wanted if n not in given and not n.endswith("num_batches_tracked")]
+    unexpected = [name for name in given if name not in wanted]
+    shapes = [
+        f"{name} is {tuple(given[name].shape)} instead of {tuple(wanted[name].shape)}"
+        for name in wanted
+        if name in given and given[name].shape != wanted[name].shape
+    ]
+    faults = []
+    for label, names in (("missing", missing), ("unexpected", unexpected), ("shape", shapes)):
+        if names:
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            faults.append(f"{label}: {', '.join(names[:_SHOWN])}{more}")
+    if faults:
+        raise InputError(f"{what} ({'; '.join(faults)}); {advice}")
