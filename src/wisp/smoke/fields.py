@@ -127,7 +127,7 @@ def burst(dice: Dice, rows: int, columns: int) -> Field:
     tear = dice.uniform(0.008, 0.022)
     x, y = x + tear * dx, y + tear * dy
 
-    size = dice.log_uniform(0.06, 0.26)
+    size = dice.log_uniform(0.06, 0.34)
     centres = [(dice.uniform(0.0, 1.0) * right, dice.uniform(0.1, 1.0) * bottom, 0.0, size)]
     drift_x, drift_y = dice.uniform(-0.8, 0.8), dice.uniform(-1.1, 0.4)
     parents = 1
@@ -151,10 +151,17 @@ def burst(dice: Dice, rows: int, columns: int) -> Field:
         parents = children
     path = torch.zeros_like(x)
     front = torch.zeros_like(x)
+    scale = max(coarse_rows, coarse_columns)
+    margin = tear * float(torch.maximum(dx.abs().max(), dy.abs().max()))
     for cx, cy, cz, radius in centres:
-        cap = (radius**2 - (x - cx) ** 2 - (y - cy) ** 2).clamp(min=0).sqrt()
-        path += cap
-        front = torch.maximum(front, torch.where(cap > 0, (cz + 0.5 + cap), 0.0))
+        reach = radius + margin
+        window = (
+            slice(max(0, int((cy - reach) * scale)), max(0, int((cy + reach) * scale) + 2)),
+            slice(max(0, int((cx - reach) * scale)), max(0, int((cx + reach) * scale) + 2)),
+        )
+        cap = (radius**2 - (x[window] - cx) ** 2 - (y[window] - cy) ** 2).clamp(min=0).sqrt()
+        path[window] += cap
+        front[window] = torch.maximum(front[window], torch.where(cap > 0, (cz + 0.5 + cap), 0.0))
     relief = torch.where(path > 0, front - 0.35, 0.0).clamp(min=0)
 
     path, relief = resize(path, rows, columns).clamp(min=0), resize(relief, rows, columns)

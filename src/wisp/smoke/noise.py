@@ -154,7 +154,8 @@ def blur(field: Tensor, sigma: float) -> Tensor:
 
 def _gauss_matrix(count: int, sigma_px: float) -> Tensor:
     index = torch.arange(count, dtype=torch.float32)
-    weights = torch.exp(-0.5 * ((index[:, None] - index) / sigma_px) ** 2)
+    distance = (index[:, None] - index).abs() / sigma_px
+    weights = torch.where(distance < 3.5, torch.exp(-0.5 * distance.clamp(max=4) ** 2), 0.0)
     return weights / weights.sum(1, keepdim=True)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from wisp.smoke.fields import SHAPES, Field
-from wisp.smoke.noise import Dice, blur, coordinates, grid_shape, resample_matrix, warp
+from wisp.smoke.noise import Dice, blur, grid_shape, resample_matrix, warp
 from wisp.smoke.optics import coverage, opacity
 
 # Detail finer than the grid: (cells along the long side, relative change of density).
@@ -174,7 +174,7 @@ class ProceduralSmoke:
     """
 
     shapes: tuple[str, ...] = ("plume", "bank", "burst", "veil", "wisps")
-    weights: tuple[float, ...] = (0.34, 0.16, 0.28, 0.14, 0.08)
+    weights: tuple[float, ...] = (0.34, 0.16, 0.27, 0.16, 0.07)
 
     def add(
         self, clean: Tensor, generator: torch.Generator, strength: float | Tensor = 1.0
@@ -184,7 +184,7 @@ class ProceduralSmoke:
         ``strength`` ≥ 0 is a number or one per picture [B]; it multiplies optical density. Drawn
         from the CPU ``generator``; results are on the device of ``clean``.
         """
-        batch, _, height, width = clean.shape
+        batch, height = clean.shape[0], clean.shape[2]
         strengths = torch.as_tensor(strength, dtype=torch.float32).flatten().expand(batch).tolist()
         images, densities, airlights = [], [], []
         for image, factor in zip(clean, strengths, strict=True):
@@ -257,9 +257,9 @@ def _colour(dice: Dice, scene: Tensor) -> Tensor:
     luminance = scene.mean(0).flatten()
     brightest = luminance.topk(max(1, luminance.numel() // 4)).indices
     ambient = scene.flatten(1)[:, brightest].mean(1)
-    kind = dice.pick(("white", "grey", "brown", "black"), (0.52, 0.27, 0.09, 0.12))
+    kind = dice.pick(("white", "grey", "brown", "black"), (0.56, 0.23, 0.09, 0.12))
     if kind == "white":
-        base = torch.full((3,), dice.uniform(0.78, 1.0))
+        base = torch.full((3,), dice.uniform(0.8, 1.02))
     elif kind == "grey":
         base = torch.full((3,), dice.uniform(0.42, 0.78))
     elif kind == "brown":
@@ -271,7 +271,8 @@ def _colour(dice: Dice, scene: Tensor) -> Tensor:
     base = base * (1 + 0.03 * dice.normal(3))
     if kind != "black":
         tint = ambient / ambient.mean().clamp(min=0.05)
-        base = base * torch.lerp(torch.ones(3), tint.clamp(0.6, 1.4), dice.uniform(0.0, 0.6))
+        share = dice.uniform(0.0, 0.6 if kind != "brown" else 0.2)
+        base = base * torch.lerp(torch.ones(3), tint.clamp(0.7, 1.3), share)
         # Smoke in a dark room is dark; a flash or a lamp may still light it.
         base = torch.lerp(base, base * ambient.mean().clamp(min=0.25), dice.uniform(0.0, 0.6))
     # Smoke as bright as the scene behind it could not be seen.
@@ -300,21 +301,17 @@ def _shade(dice: Dice, field: Field, colour: Tensor, light: float) -> Tensor:
         shadow += warp(soft, moved * to_x, moved * to_y)
     lit = torch.exp(-dice.uniform(0.05, 0.3) * shadow)
 
-    relief = blur(field.relief, 0.005)
+    # Some smoke shows every fold, some only its large masses.
+    softness = dice.log_uniform(0.004, 0.03)
+    relief = blur(field.relief, softness)
     scale = max(rows, columns)
     slope_y, slope_x = torch.gradient(relief)
     slope_x, slope_y = slope_x * scale, slope_y * scale
     facing = (0.6 - slope_x * to_x - slope_y * to_y) / torch.sqrt(1 + slope_x**2 + slope_y**2)
-    facing = blur(facing.clamp(-1, 1.2), 0.003)
+    facing = blur(facing.clamp(-1, 1.2), 0.4 * softness)
 
     # Dark smoke absorbs, bright smoke scatters until shadows fill up.
-    contrast = dice.uniform(0.05, 0.45)
+    contrast = dice.uniform(0.05, 0.42)
     gain = 1 + contrast * (0.9 * (lit - 0.6) + 0.8 * (facing - 0.5))
     deep = dice.uniform(0.9, 1.0) + (1 - dice.uniform(0.9, 1.0)) * lit
     return colour[:, None, None] * (gain * deep)
-
-
-def grid_points(layer: SmokeLayer) -> tuple[Tensor, Tensor]:
-    """x and y of the layer's grid points: fractions of the long side."""
-    rows, columns = layer.grid_density.shape
-    return coordinates(rows, columns)
