@@ -17,10 +17,14 @@ from typing import Any, Literal
 
 from wisp.errors import InputError
 
-HASH_BITS = 64
-NEAR_DISTANCE = 4
-"""Differing bits up to which two perceptual hashes count as the same picture."""
-_FLAT_BITS = 8  # fewer ones (or zeros) than this: a bare gradient or one colour, says nothing
+NEAR_DIFFERENCE = 0.08
+"""Part of differing bits up to which two perceptual hashes count as the same picture.
+
+Measured on 2500 photos with hashes of 256 bits: the seven pairs of different name that are in truth
+the same photo differ in at most 0.055, all others in at least 0.117 (frames full of fog with the
+same caption, which 64 bits do not tell apart); of photos that were resized, recompressed and made
+brighter, 19 of 20 differ in less than 0.08 from the original."""
+_FLAT_PART = 1 / 8  # fewer ones (or zeros) than this: a bare gradient or one colour, says nothing
 _CHUNK_BYTES = 1 << 20
 _WORDS = ("auto", "folder", "prefix", "name", "near-duplicate")
 
@@ -45,7 +49,7 @@ class FileRecord:
     sha256: str
     group: str
     phash: str = ""
-    """Perceptual hash, 16 hex digits; empty if unknown."""
+    """Perceptual hash in hex digits, as of ``images.perceptual_hash``; empty if unknown."""
 
     def to_json(self) -> dict[str, str]:
         """This record as a JSON object."""
@@ -85,34 +89,56 @@ class _Joiner:
         self._parent[high] = low
 
 
-def _parse_hash(text: str) -> int | None:
-    """The hash as a number; None if it is unknown or too flat to say anything."""
-    if not text:
-        return None
-    value = int(text, 16)
-    return value if _FLAT_BITS <= value.bit_count() <= HASH_BITS - _FLAT_BITS else None
+def _is_flat(value: int, bits: int) -> bool:
+    return not _FLAT_PART * bits <= value.bit_count() <= (1 - _FLAT_PART) * bits
 
 
 class _NearIndex:
-    """Finds hashes within ``max_distance`` bits: such hashes agree in one of distance + 1 bands."""
+    """Finds hashes that differ in at most ``max_difference`` of their bits.
 
-    def __init__(self, hashes: Iterable[int], max_distance: int) -> None:
-        self._max_distance = max_distance
-        bands = max_distance + 1
-        edges = [HASH_BITS * band // bands for band in range(bands + 1)]
-        self._bands = [(low, (1 << (high - low)) - 1) for low, high in itertools.pairwise(edges)]
-        self._buckets: list[dict[int, list[int]]] = [defaultdict(list) for _ in self._bands]
-        for value in hashes:
-            for bucket, (shift, mask) in zip(self._buckets, self._bands, strict=True):
-                bucket[(value >> shift) & mask].append(value)
+    Hashes with at most d differing bits agree in one of any d + 1 bands, so that only those are
+    compared. Unknown and flat hashes, and hashes of different lengths, are never near.
+    """
 
-    def near(self, value: int) -> Iterator[tuple[int, int]]:
-        """(distance, hash) of every indexed hash that is near ``value``; some come repeatedly."""
-        for bucket, (shift, mask) in zip(self._buckets, self._bands, strict=True):
-            for other in bucket.get((value >> shift) & mask, ()):
-                distance = (value ^ other).bit_count()
-                if distance <= self._max_distance:
-                    yield distance, other
+    def __init__(self, hashes: Iterable[str], max_difference: float) -> None:
+        self._max_difference = max_difference
+        self._buckets: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+        self._texts: dict[tuple[int, int], str] = {}
+        for text in hashes:
+            value, bits = self._parse(text)
+            if bits == 0 or (bits, value) in self._texts:
+                continue
+            self._texts[bits, value] = text
+            for key in self._keys(value, bits):
+                self._buckets[key].append(value)
+
+    @staticmethod
+    def _parse(text: str) -> tuple[int, int]:
+        """(value, bits); 0 bits if there is nothing to compare."""
+        value, bits = int(text or "0", 16), 4 * len(text)
+        return (value, 0) if _is_flat(value, bits) else (value, bits)
+
+    def _keys(self, value: int, bits: int) -> Iterator[tuple[int, int, int]]:
+        bands = min(bits, int(self._max_difference * bits) + 1)
+        edges = [bits * band // bands for band in range(bands + 1)]
+        for low, high in itertools.pairwise(edges):
+            yield bits, low, (value >> low) & ((1 << (high - low)) - 1)
+
+    def near(self, text: str) -> list[tuple[float, str]]:
+        """(part of differing bits, hash) of every indexed hash near ``text``, nearest first."""
+        value, bits = self._parse(text)
+        if bits == 0:
+            return []
+        candidates = {
+            other for key in self._keys(value, bits) for other in self._buckets.get(key, ())
+        }
+        limit = self._max_difference * bits
+        distances = [((value ^ other).bit_count(), other) for other in candidates]
+        return sorted(
+            (distance / bits, self._texts[bits, other])
+            for distance, other in distances
+            if distance <= limit
+        )
 
 
 def _relative_stem(path: Path, root: Path) -> str:
@@ -155,16 +181,14 @@ def _join_near(groups: list[str], phashes: Sequence[str]) -> list[str]:
     """Give groups one name if any of their members are near-duplicates."""
     names = sorted(set(groups))
     number = {name: index for index, name in enumerate(names)}
-    members: dict[int, int] = {}
+    holder: dict[str, int] = {}
     joined = _Joiner(len(names))
+    index = _NearIndex(phashes, NEAR_DIFFERENCE)
     for group, text in zip(groups, phashes, strict=True):
-        value = _parse_hash(text)
-        if value is not None:
-            joined.join(members.setdefault(value, number[group]), number[group])
-    index = _NearIndex(members, NEAR_DISTANCE)
-    for value, group_number in members.items():
-        for _, other in index.near(value):
-            joined.join(group_number, members[other])
+        holder.setdefault(text, number[group])
+    for group, text in zip(groups, phashes, strict=True):
+        for _, other in index.near(text):
+            joined.join(number[group], holder[other])
     return [names[joined.root(number[group])] for group in groups]
 
 
@@ -178,10 +202,10 @@ def make_groups(
         root: the folder that names are relative to.
         group_by: ``folder`` (relative to root), ``prefix`` (of the name, before ``__``), ``name``
             (without folder and suffix), ``near-duplicate`` (perceptual hashes differ in at most
-            ``NEAR_DISTANCE`` bits, transitively), ``auto`` (prefix where there is one, else the
-            file alone; groups with near-duplicate members are joined), or a regular expression
+            ``NEAR_DIFFERENCE`` of the bits, transitively), ``auto`` (prefix where there is one, else
+            the file alone; groups with near-duplicate members are joined), or a regular expression
             whose first group is taken from the path relative to root.
-        phashes: perceptual hash of each file (16 hex digits or empty), or None if unknown.
+        phashes: perceptual hash of each file (hex digits or empty), or None if unknown.
 
     Raises:
         InputError: ``group_by`` is none of these, or an expression that matches no path.
@@ -263,29 +287,26 @@ class Overlap:
 
 
 def find_overlaps(
-    train: Sequence[FileRecord], test: Sequence[FileRecord], max_distance: int = NEAR_DISTANCE
+    train: Sequence[FileRecord],
+    test: Sequence[FileRecord],
+    max_difference: float = NEAR_DIFFERENCE,
 ) -> list[Overlap]:
     """Test files that were seen in training, at most one overlap per test file.
 
-    Equal bytes come first, then the nearest perceptual hash of at most ``max_distance`` differing
-    bits. Hashes of flat pictures (one colour, a bare gradient) are not compared.
+    Equal bytes come first, then the nearest perceptual hash, if at most ``max_difference`` of its
+    bits differ. Hashes of flat pictures (one colour, a bare gradient) are not compared.
     """
     by_sha: dict[str, str] = {}
-    by_hash: dict[int, str] = {}
+    by_hash: dict[str, str] = {}
     for record in train:
         if record.sha256:
             by_sha.setdefault(record.sha256, record.path)
-        value = _parse_hash(record.phash)
-        if value is not None:
-            by_hash.setdefault(value, record.path)
-    index = _NearIndex(by_hash, max_distance)
+        by_hash.setdefault(record.phash, record.path)
+    index = _NearIndex(by_hash, max_difference)
     found = []
     for record in test:
         if record.sha256 in by_sha:
             found.append(Overlap("same file", by_sha[record.sha256], record.path))
-            continue
-        value = _parse_hash(record.phash)
-        nearest = min(index.near(value), default=None) if value is not None else None
-        if nearest is not None:
-            found.append(Overlap("near-duplicate", by_hash[nearest[1]], record.path))
+        elif near := index.near(record.phash):
+            found.append(Overlap("near-duplicate", by_hash[near[0][1]], record.path))
     return found

@@ -17,7 +17,7 @@ from wisp.images.files import ImageFile
 from wisp.manifest import sha256_of
 from wisp.progress import progress
 
-_HASH_PX = 72  # short side that is enough for the hash; large JPEGs are decoded at this scale
+_HASH_PX = 136  # short side that is enough for the hash; large JPEGs are decoded at this scale
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +53,12 @@ class Skipped:
 
 
 def perceptual_hash(image: Image.Image) -> str:
-    """Difference hash: 64 bits, each whether brightness falls from one of 9 x 8 cells to the next.
+    """Difference hash: 256 bits, whether brightness falls from each of 17 x 16 cells to the next.
 
     Pictures that differ in size, JPEG quality or a little in light have hashes that differ in few
-    bits. Returns 16 hex digits; a picture of one colour gives zeros.
+    bits (see ``manifest.NEAR_DIFFERENCE``). Returns 64 hex digits; one colour gives zeros.
     """
-    small = image.convert("RGB").resize((9, 8), Image.Resampling.BOX).convert("L")
+    small = image.convert("RGB").resize((17, 16), Image.Resampling.BOX).convert("L")
     cells = np.asarray(small, dtype=np.int16)
     bits = np.packbits(cells[:, :-1] > cells[:, 1:])
     return bits.tobytes().hex()

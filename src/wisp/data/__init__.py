@@ -1,0 +1,27 @@
+"""Training data as pure functions of (seed, step), so that an exact resume has no state to save.
+
+:class:`UnpairedFolders` draws crops of two unpaired sets of photos for image translation;
+:class:`LabelledSet` reads class folders; :class:`PictureDataset` draws class-balanced, augmented
+batches from them. The loaders yield the same batches for any number of workers.
+"""
+
+from wisp.data.labelled import LabelledItem, LabelledSet, Split
+from wisp.data.pictures import LabelledBatch, PictureDataset
+from wisp.data.streams import CACHE_BYTES, StepLoader, derive_seed, seeded_generator, shuffled
+from wisp.data.unpaired import Fit, UnpairedFolders, find_shared
+
+__all__ = [
+    "CACHE_BYTES",
+    "Fit",
+    "LabelledBatch",
+    "LabelledItem",
+    "LabelledSet",
+    "PictureDataset",
+    "Split",
+    "StepLoader",
+    "UnpairedFolders",
+    "derive_seed",
+    "find_shared",
+    "seeded_generator",
+    "shuffled",
+]

@@ -1,0 +1,168 @@
+"""Class folders of labelled pictures, with groups and sources."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from wisp import images, manifest, rundir
+from wisp.errors import InputError
+from wisp.manifest import FileRecord
+
+Split = Literal["train", "validation"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledItem:
+    """One picture of a labelled set."""
+
+    path: Path
+    name: str
+    """Path relative to the set, with ``/``."""
+    label: str
+    split: Split | None
+    group: str
+    sha256: str
+    phash: str
+    source: str | None = None
+    """The photo it was made from, as metadata.jsonl names it."""
+    source_sha256: str | None = None
+
+
+_SPLIT_NAMES: dict[str, Split] = {
+    "train": "train",
+    "validation": "validation",
+    "val": "validation",
+    "valid": "validation",
+}
+_NO_CLASSES = frozenset({"masks", "annotations", "gallery", "labels", "samples", "checkpoints"})
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledSet:
+    """Pictures in class folders: ``train/CLASS`` and ``validation/CLASS``, or ``CLASS`` only."""
+
+    root: Path
+    items: list[LabelledItem]
+    skipped: list[images.Skipped]
+
+    @classmethod
+    def open(cls, path: Path, group_by: str = "auto", *, workers: int | None = None) -> LabelledSet:
+        """Read the set in ``path``; each picture is decoded once, the bad ones go to ``skipped``.
+
+        ``metadata.jsonl`` (here, or in the split folders) gives groups and sources where it names a
+        picture; the other groups come from :func:`wisp.manifest.make_groups` with ``group_by``.
+        Folders ``masks``, ``annotations``, ``gallery`` and hidden ones are no classes. If only
+        one of the two splits is there, the splits are None: draw them.
+
+        Raises:
+            InputError: no class folder with a usable picture.
+        """
+        root = Path(path)
+        if not root.is_dir():
+            raise InputError(f"{root}: no such folder; {_LAYOUT}")
+        found = list(_class_files(root))
+        if not found:
+            raise InputError(f"{root}: holds no class folders with pictures; {_LAYOUT}")
+        scanned, skipped = images.scan([file for file, _, _ in found], workers)
+        if not scanned:
+            raise InputError(
+                f"{root}: none of {len(found)} pictures can be read, the first: "
+                f"{skipped[0].path} {skipped[0].reason}"
+            )
+        places = {file.path: (label, split) for file, label, split in found}
+        if len({split for _, split in places.values()}) == 1:
+            places = {file: (label, None) for file, (label, _) in places.items()}
+        metadata = _read_metadata(root)
+        drawn = manifest.make_groups(
+            [file.path for file in scanned], root, group_by, [file.phash for file in scanned]
+        )
+        items = []
+        for file, group in zip(scanned, drawn, strict=True):
+            label, split = places[file.path]
+            row = metadata.get(os.path.normpath(file.path), {})
+            items.append(
+                LabelledItem(
+                    path=file.path,
+                    name=file.path.relative_to(root).as_posix(),
+                    label=label,
+                    split=split,
+                    group=row.get("group", group),
+                    sha256=file.sha256,
+                    phash=file.phash,
+                    source=row.get("source"),
+                    source_sha256=row.get("source_sha256"),
+                )
+            )
+        return cls(root, items, skipped)
+
+    @property
+    def classes(self) -> list[str]:
+        """The labels that occur, sorted."""
+        return sorted({item.label for item in self.items})
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether the folders say what is training and what is validation."""
+        return all(item.split is not None for item in self.items)
+
+    def part(self, split: Split) -> list[LabelledItem]:
+        """The items of one split, in order."""
+        return [item for item in self.items if item.split == split]
+
+    def records(self) -> list[FileRecord]:
+        """Every picture, for ``inputs.json``; paths are relative to the set."""
+        return [FileRecord(item.name, item.sha256, item.group, item.phash) for item in self.items]
+
+    def source_records(self) -> list[FileRecord]:
+        """Every photo that the pictures were made from, once, as far as metadata.jsonl says."""
+        sources: dict[str, FileRecord] = {}
+        for item in self.items:
+            if item.source_sha256:
+                record = FileRecord(item.source or "", item.source_sha256, item.group)
+                sources.setdefault(item.source_sha256, record)
+        return list(sources.values())
+
+
+_LAYOUT = (
+    "a labelled set has one folder per class, such as clean/ and smoky/, or train/clean/, "
+    "train/smoky/, validation/clean/ and validation/smoky/"
+)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(
+        entry
+        for entry in folder.iterdir()
+        if entry.is_dir() and not entry.name.startswith(".") and entry.name not in _NO_CLASSES
+    )
+
+
+def _class_files(root: Path) -> Iterator[tuple[images.ImageFile, str, Split | None]]:
+    """(file, class, split) of every picture, by folder; files that lie loose are passed over."""
+    tops = _subfolders(root)
+    splits = [top for top in tops if top.name in _SPLIT_NAMES and _subfolders(top)]
+    places: list[tuple[Path, Split | None]] = [
+        (folder, _SPLIT_NAMES[top.name]) for top in splits for folder in _subfolders(top)
+    ]
+    for folder, split in places or [(top, None) for top in tops]:
+        try:
+            found = images.find_images([folder])
+        except InputError:  # an empty class folder is no class
+            continue
+        for file in found:
+            yield dataclasses.replace(file, root=root), folder.name, split
+
+
+def _read_metadata(root: Path) -> dict[str, dict[str, str]]:
+    """Rows of metadata.jsonl by normalised path; only text values are kept."""
+    rows: dict[str, dict[str, str]] = {}
+    for folder in [root, *(root / name for name in _SPLIT_NAMES)]:
+        for row in rundir.read_jsonl(folder / "metadata.jsonl"):
+            if isinstance(row, dict) and isinstance(row.get("file_name"), str):
+                text = {key: value for key, value in row.items() if isinstance(value, str)}
+                rows[os.path.normpath(folder / row["file_name"])] = text
+    return rows
