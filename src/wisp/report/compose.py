@@ -1,0 +1,340 @@
+"""Which sections make the report of each kind of run, and what stands on top."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from wisp.report import source, wording
+from wisp.report.dataset import (
+    dataset_section,
+    gallery_section,
+    load_dataset,
+    model_name,
+    probe_section,
+)
+from wisp.report.detector import describe, detector_section, load_detector
+from wisp.report.evaluation import load_evaluation
+from wisp.report.mistakes import mistakes_section
+from wisp.report.page import Banner, Page, Section, Step, Tile
+from wisp.report.pictures import Pictures
+from wisp.report.provenance import made_section, skipped_section
+from wisp.report.read import Chain, Estimate, RunFiles, follow, text
+from wisp.report.results import (
+    curves_section,
+    gap_section,
+    groups_section,
+    leak_section,
+    scores_section,
+    sets_section,
+    tiles,
+)
+from wisp.report.verdict import judge
+
+RENDERED = (
+    "This world is rendered: pans, food and smoke were drawn by a program. It shows that the whole "
+    "loop works, not how a detector would do in your place."
+)
+
+
+def compose(run: RunFiles) -> Page:
+    """The page for ``run``; InputError is the caller's business if its kind has none."""
+    return COMPOSERS[run.kind](run)
+
+
+def _kept(sections: Iterable[Section | None]) -> tuple[Section, ...]:
+    return tuple(section for section in sections if section is not None)
+
+
+def _made_on(run: RunFiles) -> str:
+    return wording.day(text(run.environment.get("started")))
+
+
+def _source_section(chain: Chain, pictures: Pictures) -> Section | None:
+    if chain.source is not None:
+        return source.training_section(chain.source, pictures)
+    if chain.dataset is not None:
+        return source.model_section(load_dataset(chain.dataset).model)
+    return None
+
+
+def _dataset_sections(chain: Chain, pictures: Pictures) -> list[Section | None]:
+    """Gallery, source, counts and probe of the data sets."""
+    sections: list[Section | None] = []
+    if chain.dataset is not None:
+        model = load_dataset(chain.dataset).model
+        sections.append(gallery_section(chain.dataset, pictures, model))
+    sections.append(_source_section(chain, pictures))
+    for index, run in enumerate(chain.datasets):
+        only = len(chain.datasets) == 1
+        dataset = load_dataset(run)
+        sections.append(
+            dataset_section(
+                dataset,
+                "The data set" if only else f"Data set {index + 1}: {model_name(dataset.model)}",
+                "data" if only else f"data-{index + 1}",
+            )
+        )
+        if index == 0:
+            sections.append(probe_section(dataset))
+    return sections
+
+
+def _banner(run: RunFiles, rendered: bool) -> Banner | None:
+    saved = run.json("banner.json")
+    if saved.get("text"):
+        return Banner(text(saved.get("text")), text(saved.get("command")))
+    return Banner(RENDERED) if rendered else None
+
+
+def _steps(chain: Chain) -> tuple[Step, ...]:
+    steps = []
+    if chain.dataset is not None:
+        dataset = load_dataset(chain.dataset)
+        if chain.source is not None:
+            training = source.load_training(chain.source)
+            steps.append(Step("Smoke model", f"CycleGAN, {source.describe(training)}", "source"))
+        else:
+            steps.append(Step("Smoke model", model_name(dataset.model), "source"))
+        total = sum(load_dataset(run).images for run in chain.datasets)
+        steps.append(
+            Step(
+                "Data set",
+                wording.plural(total, "labelled picture"),
+                "data" if len(chain.datasets) == 1 else "data-1",
+            )
+        )
+    if chain.detector is not None:
+        detector = load_detector(chain.detector)
+        steps.append(Step("Detector", f"{detector.backbone}, {detector.size} px", "detector"))
+    if chain.evaluation is not None:
+        evaluation = load_evaluation(chain.evaluation)
+        steps.append(
+            Step(
+                "Test",
+                f"{wording.plural(evaluation.measures.images, 'photo')}, "
+                f"{wording.plural(evaluation.measures.groups, 'group')}",
+                "scores" if evaluation.scores.positive or evaluation.confusion else "leak",
+            )
+        )
+    return tuple(steps) if len(steps) > 1 else ()
+
+
+def _evaluation(run: RunFiles) -> Page:
+    chain, pictures = follow(run), Pictures()
+    evaluation = load_evaluation(run)
+    detector = load_detector(chain.detector) if chain.detector is not None else None
+    verdict = judge(evaluation, detector.auroc.value if detector is not None else None)
+    gap = None
+    if detector is not None:
+        gap = gap_section(
+            evaluation,
+            detector.auroc,
+            detector.balanced_accuracy,
+            detector.images,
+            detector.groups,
+        )
+    sections: list[Section | None] = [
+        gap,
+        mistakes_section(run, pictures, evaluation.names),
+        scores_section(evaluation),
+        sets_section(evaluation),
+        groups_section(evaluation),
+        curves_section(evaluation),
+        *_dataset_sections(chain, pictures),
+        detector_section(detector) if detector is not None else None,
+        leak_section(evaluation),
+        skipped_section(chain),
+        made_section(chain),
+    ]
+    return Page(
+        "Evaluation",
+        _made_on(run),
+        verdict.headline,
+        verdict.lead,
+        verdict.caveats,
+        verdict.tone,
+        tiles(evaluation),
+        _steps(chain),
+        _kept(sections),
+        _banner(run, evaluation.rendered),
+        _missing(chain),
+    )
+
+
+def _missing(chain: Chain) -> tuple[str, ...]:
+    if chain.detector is None:
+        return ("The detector's own run is not at hand, so its training is not shown.",)
+    if not chain.datasets:
+        return (
+            "The detector was not trained on a data set made by wisp that is still at hand, so "
+            "where its smoke came from is not shown.",
+        )
+    return ()
+
+
+def _detector(run: RunFiles) -> Page:
+    chain, pictures = follow(run), Pictures()
+    detector = load_detector(run)
+    synthetic = bool(chain.datasets)
+    headline = "A detector that has not met real smoke yet" if synthetic else "A smoke detector"
+    if not detector.auroc.known:
+        headline = "A detector without a validation score"
+    lead = [describe(detector)]
+    if detector.auroc.known:
+        lead.append(
+            f"On {wording.plural(detector.images, 'validation picture')} of its own data set it "
+            f"reaches an AUROC of {wording.score(detector.auroc.value)}. That says how well it "
+            "learned its lesson, not how it will do on real smoke."
+        )
+    lead.append("Next: wisp evaluate THIS_RUN REAL_PHOTOS --out EVAL, with one folder per class.")
+    caveats = []
+    if detector.split == "file":
+        caveats.append(
+            "The validation part was drawn by file: pictures made of one photo may stand on both "
+            "sides, so the score is flattered."
+        )
+    numbers = (
+        Tile.rate("AUROC", detector.auroc, "on its own validation part", chance=0.5),
+        Tile.rate("Balanced accuracy", detector.balanced_accuracy, "at the threshold", chance=0.5),
+        Tile(
+            "Threshold",
+            wording.score(detector.threshold),
+            f"chosen on validation: {detector.threshold_rule or 'rule unknown'}",
+        ),
+    )
+    return Page(
+        "Detector",
+        _made_on(run),
+        headline,
+        tuple(lead),
+        tuple(caveats),
+        "open",
+        numbers,
+        _steps(chain),
+        _kept(
+            [
+                detector_section(detector),
+                *_dataset_sections(chain, pictures),
+                skipped_section(chain),
+                made_section(chain),
+            ]
+        ),
+    )
+
+
+def _dataset(run: RunFiles) -> Page:
+    chain, pictures = follow(run), Pictures()
+    dataset = load_dataset(run)
+    lead = []
+    if dataset.images:
+        made = wording.plural(dataset.images, "labelled picture")
+        headline = f"{made} from {wording.plural(dataset.sources, 'clean photo')}"
+        sides = [
+            f"{wording.plural(dataset.groups[split], 'group')} in {split}"
+            for split in dataset.splits
+        ]
+        lead.append(
+            f"The smoke comes from “{model_name(dataset.model)}”. Photos that belong together stay "
+            f"together: {wording.listed(sides)}."
+        )
+    else:
+        headline = "A data set without a list of its pictures"
+        lead.append("Its metadata.jsonl is missing or empty, so nothing can be counted.")
+    lead.append("Next: wisp classify THIS_DATASET --out DETECTOR.")
+    caveats = []
+    if dataset.shared_groups:
+        caveats.append(
+            f"{wording.plural(dataset.shared_groups, 'group')} stand on both sides of the split."
+        )
+    numbers = [
+        Tile("Pictures", wording.count(dataset.images), "in all classes and splits"),
+        Tile("Photos", wording.count(dataset.sources), "they were made from"),
+        Tile("Groups", wording.count(sum(dataset.groups.values())), "each on one side only"),
+    ]
+    if dataset.probe.known:
+        numbers.append(
+            Tile.rate(
+                "Fingerprint probe",
+                dataset.probe,
+                "AUROC of telling its clean pictures from originals; 0.5 is the aim",
+                chance=0.5,
+            )
+        )
+    return Page(
+        "Data set",
+        _made_on(run),
+        headline,
+        tuple(lead),
+        tuple(caveats),
+        "open",
+        tuple(numbers),
+        (),
+        _kept([*_dataset_sections(chain, pictures), skipped_section(chain), made_section(chain)]),
+    )
+
+
+def _training(run: RunFiles) -> Page:
+    chain, pictures = follow(run), Pictures()
+    training = source.load_training(run)
+    ended = {
+        "finished": "and finished as planned",
+        "early": "and stopped early, because the distance no longer fell",
+        "interrupted": "and was interrupted; it can be resumed",
+    }.get(training.stopped, f"({training.stopped})" if training.stopped else "so far")
+    lead = [
+        f"It ran for {source.describe(training)} {ended}.",
+        "Losses of a CycleGAN do not say how good the smoke is: look at the samples, then make a "
+        "data set and let a detector that is tested on real smoke be the judge.",
+        "Next: wisp synth PHOTOS --model THIS_RUN --out DATASET.",
+    ]
+    numbers = [
+        Tile(
+            "Steps", wording.count(training.steps), f"of {wording.count(training.planned)} planned"
+        ),
+        Tile("Time", wording.duration(training.seconds), "spent training"),
+        Tile(
+            "Rate",
+            "–" if training.rate is None else f"{training.rate:.1f}",
+            "images per second, median",
+        ),
+    ]
+    if training.distance.value is not None:
+        numbers.append(
+            Tile(
+                "Kernel distance",
+                f"{training.distance.value:.3g}",
+                f"lowest, at step {wording.count(training.distance_step)}; made smoky to real "
+                f"smoky photos, on features of {training.features or 'a backbone'}",
+                _shown(training.distance),
+            )
+        )
+    return Page(
+        "Smoke model",
+        _made_on(run),
+        "A CycleGAN that puts smoke into clean photos",
+        tuple(lead),
+        training.notes,
+        "open",
+        tuple(numbers),
+        (),
+        _kept(
+            [
+                source.training_section(run, pictures),
+                skipped_section(chain),
+                made_section(chain),
+            ]
+        ),
+    )
+
+
+def _shown(estimate: Estimate) -> Estimate:
+    """An estimate that is no share of 1: its interval stands in the tile, but not on a scale."""
+    return Estimate(None, estimate.low, estimate.high)
+
+
+COMPOSERS: dict[str, Callable[[RunFiles], Page]] = {
+    "evaluate": _evaluation,
+    "classify": _detector,
+    "synth": _dataset,
+    "train": _training,
+}

@@ -1,0 +1,224 @@
+"""What a synthetic data set holds, and its sections."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, defaultdict
+
+from markupsafe import Markup
+
+from wisp.report import charts, wording
+from wisp.report.page import Section
+from wisp.report.pictures import Pictures
+from wisp.report.read import Estimate, RunFiles, number, text, whole
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Counts from metadata.jsonl, and the fingerprint probe."""
+
+    model: str
+    rows: int
+    sources: int
+    classes: tuple[str, ...]
+    splits: tuple[str, ...]
+    counts: dict[tuple[str, str], int]
+    groups: dict[str, int]
+    coverage: tuple[float, ...]
+    opacity: tuple[float, ...]
+    strengths: tuple[float, ...]
+    shared_groups: int
+    clean_class: str
+    quality: int | None
+    masks: bool
+    probe: Estimate
+    probe_images: int
+    probe_groups: int
+    probe_description: str
+
+    @property
+    def images(self) -> int:
+        """All pictures."""
+        return sum(self.counts.values())
+
+
+def load_dataset(run: RunFiles) -> Dataset:
+    """Read a data set; anything missing is empty or None."""
+    rows = run.rows("metadata.jsonl")
+    if not rows:
+        for split in ("train", "validation"):
+            rows += run.rows(f"{split}/metadata.jsonl")
+    config, probe = run.config, run.json("probe.json")
+    counts: Counter[tuple[str, str]] = Counter()
+    groups: dict[str, set[str]] = defaultdict(set)
+    numeric: dict[str, list[float]] = {"coverage": [], "mean_opacity": [], "strength": []}
+    for row in rows:
+        split, label = text(row.get("split")), text(row.get("label"))
+        counts[split, label] += 1
+        groups[split].add(text(row.get("group")))
+        for name, values in numeric.items():
+            value = number(row.get(name))
+            if value is not None and label != "clean":
+                values.append(value)
+    splits = sorted({split for split, _ in counts}, key=lambda name: (name != "train", name))
+    shared = 0
+    if len(splits) > 1:
+        shared = len(set.intersection(*(groups[split] for split in splits)) - {""})
+    models = sorted({text(row.get("model")) for row in rows if row.get("model")})
+    return Dataset(
+        model=text(config.get("model")) or wording.listed(models) or "unknown",
+        rows=len(rows),
+        sources=len({text(row.get("source")) for row in rows if row.get("source")}),
+        classes=tuple(sorted({label for _, label in counts})),
+        splits=tuple(splits),
+        counts=dict(counts),
+        groups={split: len(names) for split, names in groups.items()},
+        coverage=tuple(numeric["coverage"]),
+        opacity=tuple(numeric["mean_opacity"]),
+        strengths=tuple(numeric["strength"]),
+        shared_groups=shared,
+        clean_class=text(config.get("clean_class"), "auto"),
+        quality=whole(config.get("quality")) or None,
+        masks=run.has("masks"),
+        probe=Estimate.of(probe.get("auroc")),
+        probe_images=whole(probe.get("images")),
+        probe_groups=whole(probe.get("groups")),
+        probe_description=text(probe.get("description")),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A photo before and after smoke was laid on it."""
+
+    name: str
+    before: str
+    after: str
+    mask: str | None
+    strength: float | None
+    coverage: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class GalleryData:
+    """Pairs, drawn at random when the data set was made."""
+
+    pairs: tuple[Pair, ...]
+    any_mask: bool
+    left_out: int
+    model: str
+
+
+def gallery_section(run: RunFiles, pictures: Pictures, model: str) -> Section | None:
+    """Randomly chosen validation photos before and after."""
+    rows = run.json_list("gallery/index.json")
+    pairs: list[Pair] = []
+    for row in rows:
+        folder = run.path / "gallery"
+        # Names are relative to gallery/; older data sets wrote them relative to the data set.
+        if not (folder / text(row.get("before"))).is_file():
+            folder = run.path
+        before = pictures.photo(folder, row.get("before"))
+        after = pictures.photo(folder, row.get("after"))
+        if before is None or after is None:
+            continue
+        pairs.append(
+            Pair(
+                text(row.get("name")),
+                before,
+                after,
+                pictures.tint(folder, row.get("mask")),
+                number(row.get("strength")),
+                number(row.get("coverage")),
+            )
+        )
+    if not pairs:
+        return None
+    return Section(
+        "gallery",
+        "Before and after",
+        "Before and after",
+        "gallery.html.j2",
+        GalleryData(
+            tuple(pairs),
+            any(pair.mask for pair in pairs),
+            len(rows) - len(pairs),
+            model_name(model),
+        ),
+    )
+
+
+def model_name(model: str) -> str:
+    """``procedural`` as it is; the last two parts of a path."""
+    parts = [part for part in model.replace("\\", "/").split("/") if part not in ("", "..", ".")]
+    return "/".join(parts[-2:]) or model
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetData:
+    """Counts, distributions and the split."""
+
+    dataset: Dataset
+    model: str
+    distributions: tuple[Markup, ...]
+
+
+def dataset_section(dataset: Dataset, title: str = "The data set", anchor: str = "data") -> Section:
+    """How many pictures of what, on which side of the split."""
+    drawn = []
+    if dataset.coverage and any(dataset.coverage):
+        drawn.append(charts.bars(dataset.coverage, "part of the picture under smoke", 1.0))
+    if dataset.opacity and any(dataset.opacity):
+        drawn.append(charts.bars(dataset.opacity, "mean opacity of the smoke", 1.0))
+    if len(set(dataset.strengths)) > 1:
+        drawn.append(charts.bars(dataset.strengths, "strength (optical density)"))
+    return Section(
+        anchor,
+        title,
+        title.removeprefix("The ").capitalize(),
+        "dataset.html.j2",
+        DatasetData(dataset, model_name(dataset.model), tuple(drawn)),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ProbeData:
+    """The fingerprint probe and what it means."""
+
+    dataset: Dataset
+    sentence: str
+    tone: str
+
+
+def probe_section(dataset: Dataset) -> Section | None:
+    """Whether the clean pictures of the set give away how they were made."""
+    probe = dataset.probe
+    if probe.value is None:
+        return None
+    chance_inside = probe.low is None or probe.low <= 0.5
+    if chance_inside and probe.value < 0.65:
+        sentence, tone = (
+            "It is guessing. Whatever the detector learned, it was not the trace of the program "
+            "that wrote the files.",
+            "good",
+        )
+    elif probe.value < 0.75:
+        sentence, tone = (
+            "It finds a slight trace. Both classes carry the same one, so it cannot give the class "
+            "away, but the pictures are not quite what a camera writes.",
+            "middling",
+        )
+    else:
+        sentence, tone = (
+            "It finds a clear trace: the model repaints every picture in a way that can be seen. "
+            "Both classes of this data set carry it, so it cannot give the class away inside the "
+            "set; real photos carry none, and that is one more step from here to there.",
+            "poor",
+        )
+    return Section(
+        "probe",
+        "Does the data set give itself away?",
+        "Fingerprint probe",
+        "probe.html.j2",
+        ProbeData(dataset, sentence, tone),
+    )

@@ -1,0 +1,126 @@
+"""A page: its parts as plain values, and how they become one HTML file."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import functools
+import hashlib
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from wisp.report import charts, wording
+from wisp.report.read import UNKNOWN, Estimate
+
+_HERE = Path(__file__).parent
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """One key number; ``scale`` draws its interval on a line from 0 to 1."""
+
+    label: str
+    value: str
+    note: str
+    estimate: Estimate = UNKNOWN
+    as_percent: bool = False
+    scale: bool = False
+    chance: float | None = None
+
+    @classmethod
+    def rate(
+        cls,
+        label: str,
+        estimate: Estimate,
+        note: str,
+        *,
+        as_percent: bool = False,
+        chance: float | None = None,
+    ) -> Tile:
+        """A measure from 0 to 1 with its interval."""
+        shown = wording.percent(estimate.value) if as_percent else wording.score(estimate.value)
+        return cls(label, shown, note, estimate, as_percent, estimate.known, chance)
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One link of the chain that led to the result."""
+
+    name: str
+    fact: str
+    anchor: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A part of the page; ``template`` is rendered with ``d`` = data."""
+
+    anchor: str
+    title: str
+    short: str
+    template: str
+    data: object
+
+
+@dataclasses.dataclass(frozen=True)
+class Banner:
+    """A notice above everything."""
+
+    text: str
+    command: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """A whole report."""
+
+    kind: str
+    made: str
+    headline: str
+    lead: tuple[str, ...]
+    caveats: tuple[str, ...]
+    tone: str
+    tiles: tuple[Tile, ...]
+    steps: tuple[Step, ...]
+    sections: tuple[Section, ...]
+    banner: Banner | None = None
+    problems: tuple[str, ...] = ()
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "score": wording.score,
+        "percent": wording.percent,
+        "count": wording.count,
+        "interval": wording.interval,
+        "duration": wording.duration,
+        "config_value": wording.value,
+    }
+    environment.globals |= {"plural": wording.plural, "of": wording.of, "strip": charts.strip}
+    return environment
+
+
+def render(page: Page) -> str:
+    """The page as one self-contained HTML document.
+
+    A content security policy inside it forbids every request and every script but its own (by
+    hash), so that not even a hostile file name could run code.
+    """
+    script = (_HERE / "static" / "report.js").read_text(encoding="utf-8")
+    style = (_HERE / "static" / "report.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(page=page, script=Markup(script), style=Markup(style), script_hash=digest)
+    )

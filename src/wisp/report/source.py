@@ -1,0 +1,205 @@
+"""The smoke model: how a CycleGAN learned, or what the procedural model does."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from wisp.report import charts, wording
+from wisp.report.charts import Figure
+from wisp.report.dataset import model_name
+from wisp.report.page import Section
+from wisp.report.pictures import Pictures
+from wisp.report.read import Estimate, RunFiles, number, sequence, text, whole
+
+# (key in metrics.jsonl, name, line colour), one chart each
+_LOSSES = (
+    (
+        "Adversarial loss",
+        ("adversarial_clean_to_smoky", "clean → smoky", "smoky"),
+        ("adversarial_smoky_to_clean", "smoky → clean", "clean"),
+    ),
+    (
+        "Discriminator loss",
+        ("discriminator_smoky", "real or made smoky", "smoky"),
+        ("discriminator_clean", "real or made clean", "clean"),
+    ),
+    (
+        "Cycle loss",
+        ("cycle_smoky", "smoky → clean → smoky", "smoky"),
+        ("cycle_clean", "clean → smoky → clean", "clean"),
+    ),
+    (
+        "Identity loss",
+        ("identity_smoky", "smoky stays smoky", "smoky"),
+        ("identity_clean", "clean stays clean", "clean"),
+    ),
+)
+_FRAMES = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """A CycleGAN run in numbers."""
+
+    steps: int
+    planned: int
+    seconds: float | None
+    stopped: str
+    rate: float | None
+    notes: tuple[str, ...]
+    distance: Estimate
+    distance_step: int
+    features: str
+    best_step: int
+    blocks: str
+    size: int
+
+
+def load_training(run: RunFiles) -> Training:
+    """Read a training run; anything missing is empty or None."""
+    rows, result, config = run.rows("metrics.jsonl"), run.json("result.json"), run.config
+    measured = [
+        (whole(row.get("step")), Estimate.of(row.get("distance")), row.get("distance"))
+        for row in rows
+        if Estimate.of(row.get("distance")).known
+    ]
+    best = min(measured, key=lambda one: one[1].value or 0.0, default=(0, Estimate(), None))
+    features = best[2].get("features") if isinstance(best[2], dict) else None
+    rates = sorted(r for row in rows if (r := number(row.get("images_per_s"))) is not None)
+    seconds = [s for row in rows if (s := number(row.get("seconds"))) is not None]
+    return Training(
+        steps=whole(result.get("steps"), max((whole(row.get("step")) for row in rows), default=0)),
+        planned=whole(config.get("steps")),
+        seconds=number(result.get("seconds")) or max(seconds, default=None),
+        stopped=text(result.get("stopped")),
+        rate=rates[len(rates) // 2] if rates else None,
+        notes=tuple(text(note) for note in sequence(result.get("notes"))),
+        distance=best[1],
+        distance_step=best[0],
+        features=text(features),
+        best_step=whole(run.json("checkpoints/best.json").get("step")),
+        blocks=text(config.get("generator"), "auto"),
+        size=whole(config.get("size")),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleFrame:
+    """A grid of sample pictures at one step."""
+
+    step: int
+    picture: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceData:
+    """Curves, samples and a sentence about the model."""
+
+    model: str
+    sentence: str
+    training: Training | None
+    curves: tuple[Figure, ...]
+    frames: tuple[SampleFrame, ...]
+
+
+def training_section(run: RunFiles, pictures: Pictures) -> Section:
+    """How the CycleGAN learned."""
+    training = load_training(run)
+    return Section(
+        "source",
+        "Where the smoke comes from",
+        "Smoke source",
+        "source.html.j2",
+        SourceData(
+            "cyclegan",
+            "Two generators learned from unpaired photos, one to put smoke in and one to take it "
+            "out, each checked by a discriminator that tries to tell its work from real photos, "
+            "and by the other, which must be able to lead the picture back (CycleGAN, Zhu et al. "
+            "2017).",
+            training,
+            tuple(_curves(run.rows("metrics.jsonl"))),
+            tuple(_frames(run, pictures)),
+        ),
+    )
+
+
+def model_section(model: str) -> Section:
+    """What is said about a model without a training run at hand."""
+    name = model_name(model)
+    if model == "procedural":
+        sentence = (
+            "Nothing was trained: the smoke is computed. A cloud of optical density τ is drawn "
+            "from warped noise in the shape of a plume, a bank, a veil or a burst, and laid on "
+            "the photo by the law of Beer and Lambert, I′ = t·I + (1 − t)·A with t = exp(−s·τ). "
+            "So the mask is exact, and a pixel without smoke is left as it was."
+        )
+    else:
+        sentence = f"The smoke was made by “{name}”; its training run is not at hand to be shown."
+    return Section(
+        "source",
+        "Where the smoke comes from",
+        "Smoke source",
+        "source.html.j2",
+        SourceData(name, sentence, None, (), ()),
+    )
+
+
+def _curves(rows: list[dict[str, object]]) -> list[Figure]:
+    drawn: list[Figure] = []
+    for title, *lines in _LOSSES:
+        series = []
+        for key, name, class_ in lines:
+            points = [
+                (step, value)
+                for row in rows
+                if (step := number(row.get("step"))) is not None
+                and (value := number(row.get(key))) is not None
+            ]
+            if points:
+                series.append(
+                    charts.Series(name, [p[0] for p in points], [p[1] for p in points], class_)
+                )
+        if series:
+            drawn.append(Figure(title, charts.curves(title, series)))
+    distances = [
+        (step, distance.value)
+        for row in rows
+        if (step := number(row.get("step"))) is not None
+        and (distance := Estimate.of(row.get("distance"))).value is not None
+    ]
+    if distances:
+        values = [value for _, value in distances if value is not None]
+        title = "Kernel distance to real smoky photos"
+        line = charts.Series("distance", [step for step, _ in distances], values, raw=False)
+        drawn.append(Figure(title, charts.curves(title, [line])))
+    return drawn
+
+
+def _frames(run: RunFiles, pictures: Pictures) -> list[SampleFrame]:
+    """The first, the last and a few sample grids between them."""
+    found = sorted(run.path.glob("samples/step-*.jpg"))
+    numbered = [
+        (int(digits), path)
+        for path in found
+        if (digits := path.stem.removeprefix("step-")).isdigit()
+    ]
+    if not numbered:
+        latest = pictures.photo(run.path, "samples/latest.jpg", 1200)
+        return [SampleFrame(load_training(run).steps, latest)] if latest else []
+    kept = charts.thin([float(i) for i in range(len(numbered))], _FRAMES)
+    frames = []
+    # The newest first, so that it is the last to be left out when the page grows too heavy.
+    for index in reversed(kept):
+        step, path = numbered[round(index)]
+        picture = pictures.photo(run.path, f"samples/{path.name}", 1200)
+        if picture:
+            frames.append(SampleFrame(step, picture))
+    return frames[::-1]
+
+
+def describe(training: Training) -> str:
+    """``20 000 steps in 3 h``."""
+    sentence = wording.plural(training.steps, "step")
+    if training.seconds:
+        sentence += f" in {wording.duration(training.seconds)}"
+    return sentence

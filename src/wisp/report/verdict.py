@@ -1,0 +1,189 @@
+"""The plain words at the top: what the numbers allow to be said, and what they do not.
+
+The grade follows the *lower* end of the interval and the number of independent groups, never the
+point estimate alone: a detector is trusted as far as the evidence reaches.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from wisp.report import wording
+from wisp.report.evaluation import Evaluation
+
+TRUSTED, GOOD, HELPFUL, WEAK = 0.95, 0.85, 0.70, 0.5
+FEW_GROUPS = 20  # below, a bootstrap over groups gives rough intervals
+VERY_FEW_GROUPS = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """A headline, what stands behind it, and what to keep in mind."""
+
+    headline: str
+    lead: tuple[str, ...]
+    caveats: tuple[str, ...]
+    tone: str  # "good", "middling", "poor" or "open"
+
+
+def judge(evaluation: Evaluation, synthetic_auroc: float | None = None) -> Verdict:
+    """The verdict on a detector, from the evaluation alone.
+
+    ``synthetic_auroc`` is what the detector reached on the data set it was trained on.
+    """
+    headline, tone = _headline(evaluation)
+    return Verdict(
+        headline, tuple(_lead(evaluation)), tuple(_caveats(evaluation, synthetic_auroc)), tone
+    )
+
+
+def _headline(evaluation: Evaluation) -> tuple[str, str]:
+    auroc, (positive, negative) = evaluation.measures.auroc, evaluation.names
+    if evaluation.overlaps:
+        return "These numbers cannot be trusted: some test photos were seen in training", "poor"
+    if auroc.value is None:
+        return _one_class(evaluation)
+    low = auroc.low if auroc.low is not None else auroc.value
+    few = evaluation.measures.groups < FEW_GROUPS or evaluation.positive_groups < VERY_FEW_GROUPS
+    if low <= WEAK:
+        if auroc.value > 0.75:
+            return "Promising, but these photos are too few to prove anything", "open"
+        return f"Not shown to tell {positive} from {negative} any better than guessing", "poor"
+    if low < HELPFUL:
+        return "Better than guessing, but not yet of use as an alarm", "poor"
+    if _threshold_is_off(evaluation):
+        return (
+            f"It tells {positive} from {negative}, but its alarm threshold does not fit these "
+            "photos",
+            "middling",
+        )
+    if low < GOOD:
+        return "Helpful as a second pair of eyes, not as the only alarm", "middling"
+    if low < TRUSTED or few:
+        return "Good on photos like these, though not free of mistakes", "good"
+    return "It can be trusted on photos like these", "good"
+
+
+def _one_class(evaluation: Evaluation) -> tuple[str, str]:
+    tally, (positive, negative) = evaluation.tally, evaluation.names
+    if tally is not None and tally.negatives and not tally.positives:
+        return (
+            f"No {positive} photo was shown, so only false alarms could be counted: "
+            f"{wording.of(tally.false_alarms, tally.negatives)}",
+            "open",
+        )
+    if tally is not None and tally.positives and not tally.negatives:
+        return (
+            f"No {negative} photo was shown, so only hits could be counted: "
+            f"{wording.of(tally.found, tally.positives)}",
+            "open",
+        )
+    return "This evaluation holds no score to judge by", "open"
+
+
+def _threshold_is_off(evaluation: Evaluation) -> bool:
+    """Whether the working point is far worse than the ranking would allow."""
+    auroc, balanced = evaluation.measures.auroc.value, evaluation.measures.balanced_accuracy.value
+    return auroc is not None and balanced is not None and balanced < 0.8 and auroc - balanced > 0.12
+
+
+def _lead(evaluation: Evaluation) -> list[str]:
+    said: list[str] = []
+    auroc, (positive, negative) = evaluation.measures.auroc, evaluation.names
+    if auroc.value is not None:
+        sentence = (
+            f"Given one {positive} photo and one {negative} photo, it gives the {positive} one the "
+            f"higher score {wording.percent(auroc.value)} of the time"
+        )
+        if auroc.has_interval:
+            sentence += f" (95 % interval {wording.interval(auroc, as_percent=True)})"
+        said.append(sentence + ".")
+    tally = evaluation.tally
+    if tally is not None and evaluation.threshold is not None:
+        parts = []
+        if tally.positives:
+            parts.append(
+                f"found {wording.of(tally.found, tally.positives)} {positive} photos and missed "
+                f"{wording.count(tally.missed)}"
+            )
+        if tally.negatives:
+            parts.append(
+                f"raised a false alarm on {wording.of(tally.false_alarms, tally.negatives)} "
+                f"{negative} photos"
+            )
+        source = f", {_source(evaluation)}" if evaluation.threshold_source else ""
+        comma = "," if source else ""
+        said.append(
+            f"At its threshold of {wording.score(evaluation.threshold)}{source}{comma} it "
+            f"{wording.listed(parts)}."
+        )
+    said.append(
+        f"Measured on {wording.plural(evaluation.measures.images, 'photo')} from "
+        f"{wording.plural(evaluation.measures.groups, 'group')} that belong together "
+        "(one scene, house or camera)."
+    )
+    return said
+
+
+def _source(evaluation: Evaluation) -> str:
+    source = evaluation.threshold_source.strip().rstrip(".")
+    known = {
+        "validation": "chosen on validation data",
+        "--threshold": "given by hand",
+        "given": "given by hand",
+        "config": "given by hand",
+    }
+    return known.get(source, source if " " in source else f"chosen by: {source}")
+
+
+def _caveats(evaluation: Evaluation, synthetic_auroc: float | None) -> list[str]:
+    said: list[str] = []
+    measures, (positive, negative) = evaluation.measures, evaluation.names
+    groups, width = measures.groups, measures.auroc.width
+    if evaluation.overlaps:
+        said.append(
+            f"{wording.plural(len(evaluation.overlaps), 'test photo')} also stood in the training "
+            "data, or a near copy did: the score is flattered. See the leak check below."
+        )
+    if evaluation.rendered:
+        said.append(
+            "The test photos are rendered, not real: this shows that the program works, not how a "
+            "detector would do in your place."
+        )
+    if 0 < groups < FEW_GROUPS:
+        said.append(
+            f"Only {wording.plural(groups, 'group')}: frames of one scene are near copies, so the "
+            "photos count for less than their number, and the intervals are themselves rough."
+        )
+    if 0 < evaluation.positive_groups < VERY_FEW_GROUPS <= groups:
+        said.append(
+            f"The {positive} photos show only {wording.plural(evaluation.positive_groups, 'scene')}"
+            ": what is found there says little about others."
+        )
+    if width is not None and width > 0.15 and measures.auroc.low is not None:
+        said.append(
+            f"The interval is wide: the true AUROC may be as low as "
+            f"{wording.score(measures.auroc.low)}. More scenes, not more frames, would narrow it."
+        )
+    if _threshold_is_off(evaluation):
+        said.append(
+            "The ranking is better than the alarms: choose a threshold on a few labelled photos "
+            "from your own camera and pass it as --threshold."
+        )
+    for row in evaluation.sets:
+        tally = row.tally
+        if tally and tally.fpr is not None and tally.fpr > 0.3 and tally.negatives >= 10:
+            said.append(
+                f"On “{row.name}” it calls {wording.of(tally.false_alarms, tally.negatives)} "
+                f"{negative} photos {positive}."
+            )
+    if (
+        synthetic_auroc is not None
+        and measures.auroc.value is not None
+        and synthetic_auroc - measures.auroc.value > 0.1
+    ):
+        said.append(
+            f"Synthetic validation promised {wording.score(synthetic_auroc)}; what it learned "
+            "carries over only in part."
+        )
+    return said
