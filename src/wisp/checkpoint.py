@@ -1,0 +1,151 @@
+"""Checkpoints: folders of safetensors and JSON that appear whole or not at all.
+
+Nothing here ever executes code from a file: safetensors cannot hold any, and ``.pth`` files are
+read with ``weights_only=True``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import pickle
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from wisp.errors import InputError, WispError
+from wisp.rundir import TEMPORARY_PREFIX, read_json, write_bytes, write_json
+
+STATE_FILE = "checkpoint.json"
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """What :func:`save_checkpoint` wrote: tensors by file and name, and the JSON state."""
+
+    path: Path
+    tensors: dict[str, dict[str, Tensor]]
+    state: dict[str, Any]
+
+
+def save_checkpoint(
+    path: Path, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]
+) -> None:
+    """Write folder ``path`` with one ``NAME.safetensors`` per entry of ``tensors``, and ``state``.
+
+    The folder is written under a temporary name, flushed to disk, then renamed: a kill leaves
+    either all of it or none. An earlier folder of that name is replaced. Raises WispError when the
+    disk is full or the place cannot be written; the part written so far is removed.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=path.parent))
+        temporary.chmod(0o755)
+        sizes = {}
+        for name, entries in tensors.items():
+            file = temporary / f"{name}.safetensors"
+            plain = {key: value.detach().cpu().contiguous() for key, value in entries.items()}
+            write_bytes(file, save(plain, metadata={"format": "pt"}))
+            sizes[file.name] = file.stat().st_size
+        write_json(temporary / STATE_FILE, {"format": FORMAT, "files": sizes, **state})
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    except WispError as error:
+        if isinstance(error.__cause__, OSError):
+            raise _cannot_write(path, error.__cause__) from error
+        raise
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> WispError:
+    if error.errno == errno.ENOSPC:
+        return WispError(
+            f"{path}: the disk is full; free some space and go on from the checkpoint before, "
+            "which is intact"
+        )
+    return WispError(f"{path}: cannot be written ({error.strerror or error})")
+
+
+def _flush_folder(path: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read what :func:`save_checkpoint` wrote, on the CPU.
+
+    Raises InputError, naming the file, when one is missing, truncated or damaged.
+    """
+    path = Path(path)
+    state = dict(read_json(path / STATE_FILE))
+    if state.pop("format", None) != FORMAT or not isinstance(state.get("files"), dict):
+        raise InputError(f"{path / STATE_FILE}: is no checkpoint that this version of wisp reads")
+    tensors = {}
+    for name, size in state.pop("files").items():
+        file = path / name
+        found = file.stat().st_size if file.exists() else 0
+        if found != size:
+            raise InputError(
+                f"{file}: is truncated ({found} of {size} bytes); use an earlier checkpoint"
+            )
+        tensors[file.stem] = read_tensors(file)
+    return Checkpoint(path, tensors, state)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors by name in a ``.safetensors`` or torch ``.pth``/``.pt`` file, on the CPU.
+
+    A torch file may hold them under ``state_dict`` or ``model``. No code in the file is executed.
+    Raises InputError, naming the file, when it is missing, truncated, holds code, or no tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if path.suffix == ".safetensors":
+        try:
+            return dict(load_file(path))
+        except (SafetensorError, OSError, ValueError) as error:
+            raise InputError(f"{path}: is truncated or no safetensors file ({error})") from None
+    try:
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported" in str(error) or "GLOBAL" in str(error):
+            raise InputError(
+                f"{path}: holds code or objects besides tensors, which wisp refuses to run; save "
+                "its state_dict alone"
+            ) from None
+        raise InputError(f"{path}: is truncated or no torch file") from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+        reason = str(error).split("\n", 1)[0][:200]
+        raise InputError(f"{path}: is truncated or no torch file ({reason})") from None
+    for key in ("state_dict", "model"):
+        if isinstance(value, dict) and isinstance(value.get(key), dict):
+            value = value[key]
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: holds a {type(value).__name__}, not a dictionary of tensors")
+    tensors = {str(key): entry for key, entry in value.items() if isinstance(entry, Tensor)}
+    if not tensors:
+        raise InputError(f"{path}: holds no tensors")
+    return tensors

@@ -1,0 +1,118 @@
+"""Where and how to compute: the one place that chooses device and precision, and says why."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from wisp.config import Device, Precision
+from wisp.errors import InputError
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+_FABRIC_PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """A device and a precision, behind Lightning Fabric.
+
+    ``precision`` is "32", "bf16" or "16" (the latter two mixed: weights stay float32); ``why`` is
+    one line for the user on both choices.
+    """
+
+    fabric: Fabric
+    device: torch.device
+    precision: Precision
+    why: str
+
+    @contextlib.contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Compute in the chosen precision inside the block.
+
+        Weights are converted once per block: leave it before they change.
+        """
+        with self.fabric.autocast():
+            yield
+
+    @property
+    def prefers_batches(self) -> bool:
+        """Whether one call on two images is faster than two calls (no gain on a CPU)."""
+        return self.device.type != "cpu"
+
+    @property
+    def scaler(self) -> Any | None:  # noqa: ANN401 - torch.amp.GradScaler
+        """The loss scaler of precision 16, else None."""
+        return getattr(self.fabric.strategy.precision, "scaler", None)
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware (AMX, AVX-512 BF16 or ARM BF16)."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    if any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16")):
+        return True
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, name, bool)()) for name in probes)
+
+
+def _choose_device(device: Device) -> tuple[str, str]:
+    has_mps = torch.backends.mps.is_available()
+    if device == "auto":
+        if torch.cuda.is_available():
+            return "cuda", f"GPU {torch.cuda.get_device_name(0)} found"
+        if has_mps:
+            return "mps", "Apple GPU found"
+        return "cpu", "no GPU found"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: no CUDA GPU is usable here; take --device cpu or auto")
+    if device == "mps" and not has_mps:
+        raise InputError("--device mps: no Apple GPU is usable here; take --device cpu or auto")
+    return device, "as told"
+
+
+def _choose_precision(device: str, precision: Precision) -> tuple[Precision, str]:
+    if precision == "16" and device != "cuda":
+        raise InputError(f"--precision 16 needs --device cuda, not {device}; take bf16 or 32")
+    if precision != "auto":
+        return precision, "as told"
+    if device == "cuda":
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bf16", "the GPU multiplies bfloat16 in hardware"
+        return "32", "the GPU has no bfloat16"
+    if device == "cpu":
+        if cpu_has_bfloat16():
+            return "bf16", "the processor multiplies bfloat16 in hardware"
+        return "32", "the processor has no bfloat16 instructions"
+    return "32", "the safe choice on this device"
+
+
+def make_engine(device: Device = "auto", precision: Precision = "auto", seed: int = 0) -> Engine:
+    """Choose device and precision, and seed Python, NumPy and torch with ``seed``.
+
+    Raises InputError for a device that is not there or a precision that it cannot compute in.
+    """
+    import random
+
+    import numpy as np
+    from lightning.fabric import Fabric
+
+    chosen_device, why_device = _choose_device(device)
+    chosen_precision, why_precision = _choose_precision(chosen_device, precision)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    fabric = Fabric(
+        accelerator=chosen_device, devices=1, precision=_FABRIC_PRECISION[chosen_precision]
+    )
+    name = {"32": "float32", "bf16": "bfloat16", "16": "float16"}[chosen_precision]
+    return Engine(
+        fabric=fabric,
+        device=fabric.device,
+        precision=chosen_precision,
+        why=f"{chosen_device} ({why_device}), {name} ({why_precision})",
+    )

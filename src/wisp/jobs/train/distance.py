@@ -1,0 +1,84 @@
+"""How far translated photos are from real smoky ones, on the features of a backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wisp.config import TrainConfig
+from wisp.engine import Engine
+from wisp.errors import InputError
+from wisp.jobs.train.photos import Photos, load_middle
+from wisp.jobs.train.samples import translate
+from wisp.metrics import kernel_distance
+from wisp.networks.backbone import Backbone, load_backbone
+from wisp.progress import say
+
+PHOTOS = 100
+
+
+def _first(photos: Photos, domain: str) -> list[Path]:
+    """At most 100 photos: the validation photos, then evenly spread training photos."""
+    kept = photos.paths(domain, "validation")[:PHOTOS]
+    train = photos.paths(domain, "train")
+    count = min(PHOTOS - len(kept), len(train))
+    return kept + [train[index * len(train) // count] for index in range(count)]
+
+
+class Distance:
+    """Kernel distance (KID, Bińkowski et al. 2018, arXiv 1801.01401) of up to 100 photos a side.
+
+    The same clean photos are translated each time and compared with the same real smoky ones, at
+    ``config.size`` px.
+    """
+
+    def __init__(
+        self, backbone: Backbone, photos: Photos, config: TrainConfig, engine: Engine
+    ) -> None:
+        self.name, self._engine, self._seed = backbone.name, engine, config.seed
+        self._backbone = backbone.to(engine.device).eval()
+        self._clean = load_middle(_first(photos, "clean"), config)
+        self._smoky = self._features([load_middle(_first(photos, "smoky"), config)])
+
+    @torch.no_grad()
+    def _features(self, stacks: Sequence[Tensor]) -> Tensor:
+        parts = [
+            self._backbone.pooled(part.to(self._engine.device)).float().cpu()
+            for stack in stacks
+            for part in stack.split(16)
+        ]
+        return torch.cat(parts)
+
+    def measure(self, clean_to_smoky: nn.Module) -> dict[str, Any]:
+        """{"value", "low", "high", "features", "photos"}: smaller is better, 0 is alike."""
+        translated = self._features([translate(clean_to_smoky, self._clean, self._engine)])
+        interval = kernel_distance(translated.numpy(), self._smoky.numpy(), seed=self._seed)
+        return {
+            **interval.to_json(),
+            "features": self.name,
+            "photos": [len(translated), len(self._smoky)],
+        }
+
+
+def make_distance(photos: Photos, config: TrainConfig, engine: Engine) -> Distance | None:
+    """The distance that ``config`` asks for, if any.
+
+    Weights that the hub does not give turn it off with one sentence; a bad file is an InputError.
+    """
+    if config.distance_every == 0:
+        return None
+    try:
+        backbone = load_backbone(config.distance_backbone, config.distance_weights, config.size)
+    except InputError as error:
+        if config.distance_weights != "hub":
+            raise
+        say(f"the distance is off, and with it patience ({error}): give --distance-weights FILE")
+        return None
+    if min(len(_first(photos, domain)) for domain in ("clean", "smoky")) < 2:
+        say("the distance is off: it needs two photos of each domain")
+        return None
+    return Distance(backbone, photos, config, engine)

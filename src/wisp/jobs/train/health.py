@@ -1,0 +1,64 @@
+"""What is watched while a GAN trains, because it fails quietly."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+WON_LOSS = 0.005
+WON_STEPS = 2000
+
+
+@dataclasses.dataclass
+class Health:
+    """Notices collapse and discriminators that have won; each is noted once.
+
+    ``notes`` are sentences for the user; ``to_json`` is the whole state.
+    """
+
+    notes: list[str] = dataclasses.field(default_factory=list)
+    won_since: dict[str, int] = dataclasses.field(default_factory=dict)
+    seen: list[str] = dataclasses.field(default_factory=list)
+
+    def _note(self, key: str, note: str) -> str | None:
+        if key in self.seen:
+            return None
+        self.seen.append(key)
+        self.notes.append(note)
+        return note
+
+    def check_losses(self, step: int, means: dict[str, float]) -> list[str]:
+        """New notes after a row of mean losses: is a discriminator's near 0 for 2000 steps?"""
+        found = []
+        for domain in ("smoky", "clean"):
+            if means[f"discriminator_{domain}"] >= WON_LOSS:
+                self.won_since.pop(domain, None)
+                continue
+            since = self.won_since.setdefault(domain, step)
+            if step - since >= WON_STEPS:
+                note = self._note(
+                    f"won-{domain}",
+                    f"step {step}: the discriminator of {domain} photos has won (its loss is below "
+                    f"{WON_LOSS} since step {since}), so the generator learns nothing from it; try "
+                    "--diffaugment, --spectral-norm or more photos",
+                )
+                found += [note] if note else []
+        return found
+
+    def check_samples(self, step: int, collapsed: dict[str, bool]) -> list[str]:
+        """New notes after samples: ``collapsed`` says for each target domain if it has."""
+        found = []
+        for domain, is_collapsed in collapsed.items():
+            if is_collapsed:
+                note = self._note(
+                    f"collapse-{domain}",
+                    f"step {step}: the generator to {domain} has collapsed: it paints nearly the "
+                    "same picture for every photo; try --diffaugment, a lower --learning-rate or "
+                    "more photos",
+                )
+                found += [note] if note else []
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values to go on from."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,353 @@
+"""The training job: sets a run up or takes it up again, and walks through its steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wisp.config import TRAIN_DEFAULTS, TrainConfig, from_json, to_json
+from wisp.engine import Engine, make_engine
+from wisp.errors import InputError, TrainingDivergedError, WispError
+from wisp.jobs.train import samples, state
+from wisp.jobs.train.cyclegan import CycleGanTrainer
+from wisp.jobs.train.distance import Distance, make_distance
+from wisp.jobs.train.health import Health
+from wisp.jobs.train.interrupt import StopWish, stop_after_step
+from wisp.jobs.train.photos import Photos, gather_photos, load_middle, read_photos, write_photos
+from wisp.progress import Progress, format_duration, progress, say
+from wisp.rundir import RunDir, read_json, read_jsonl, write_json, write_jsonl
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """What a training run came to; ``stopped`` is "finished" or "early"."""
+
+    run: Path
+    steps: int
+    seconds: float
+    stopped: str
+    checkpoint: Path
+    best: dict[str, Any] | None
+    """{"step", "path", "distance"} of the checkpoint nearest to real smoky photos, if measured."""
+    photos: dict[str, int]
+    """Photos trained on, by domain."""
+    skipped: int
+    """Files that could not be read."""
+    notes: list[str]
+    """What went wrong quietly, in sentences."""
+
+    def summary(self) -> str:
+        """A few lines for the user."""
+        lines = [
+            f"CycleGAN trained for {self.steps} steps in {format_duration(self.seconds)} "
+            f"on {self.photos['clean']} clean and {self.photos['smoky']} smoky photos: {self.run}",
+            f"samples: {self.run / 'samples' / 'latest.jpg'}",
+            *self.notes,
+        ]
+        return "\n".join(lines)
+
+
+def run(config: TrainConfig) -> TrainResult:
+    """Train a CycleGAN, or go on with a run (``config.resume``) exactly where it stopped.
+
+    Raises InputError for unusable folders or flags, TrainingDivergedError when a loss is no longer
+    finite, and WispError when the disk is full or the user stops the run: in all cases the
+    checkpoints written before stay usable.
+    """
+    if config.resume is None:
+        return _Training.begin(config).run()
+    folder, config = _saved_config(config)
+    earlier = _finished(folder)
+    if earlier is not None:
+        say(f"{folder.path}: is finished already ({earlier.steps} steps)")
+        return earlier
+    return _Training.take_up(folder, config).run()
+
+
+def _saved_config(config: TrainConfig) -> tuple[RunDir, TrainConfig]:
+    assert config.resume is not None
+    for name, default in TRAIN_DEFAULTS.items():
+        if name != "resume" and getattr(config, name) != default:
+            raise InputError(
+                f"--resume reads everything from {config.resume}; leave out what else is given "
+                f"({name.replace('_', '-')}), or begin a new run"
+            )
+    folder = RunDir.open(config.resume, "train")
+    saved = from_json(TrainConfig, folder.config)
+    return folder, dataclasses.replace(saved, out=config.resume, resume=None)
+
+
+def _finished(folder: RunDir) -> TrainResult | None:
+    file = folder.path / "result.json"
+    if not file.exists():
+        return None
+    saved = dict(read_json(file))
+    if saved["stopped"] not in ("finished", "early"):
+        return None
+    saved["checkpoint"] = folder.path / saved["checkpoint"]
+    return TrainResult(run=folder.path, **saved)
+
+
+def _workers(config: TrainConfig, engine: Engine) -> int:
+    """On a CPU the step needs all cores, and crops of photos kept in memory cost little."""
+    if config.workers is not None:
+        return config.workers
+    return 0 if engine.device.type == "cpu" else max(1, min(8, (os.cpu_count() or 2) - 1))
+
+
+class _Training:
+    """One session of a run: from its beginning, or from a checkpoint, to its end."""
+
+    def __init__(self, folder: RunDir, config: TrainConfig, photos: Photos, engine: Engine) -> None:
+        self.folder, self.config, self.photos, self.engine = folder, config, photos, engine
+        self.trainer = CycleGanTrainer(config, engine)
+        self.health = Health()
+        self.best: dict[str, Any] | None = None
+        self.measured_without_better = 0
+        self.seconds_before = 0.0
+        self.checkpoint: Path | None = None
+        self._start_s = self._row_s = time.monotonic()
+
+    @classmethod
+    def begin(cls, config: TrainConfig) -> _Training:
+        """A new run."""
+        assert config.out is not None
+        engine = make_engine(config.device, config.precision, config.seed)
+        folder = RunDir.create(config.out, "train", to_json(config))
+        return cls._start(folder, config, engine, gather_photos(config))
+
+    @classmethod
+    def _start(
+        cls, folder: RunDir, config: TrainConfig, engine: Engine, photos: Photos
+    ) -> _Training:
+        write_photos(folder, photos)
+        folder.write_environment(
+            device=str(engine.device), precision=engine.precision, why=engine.why
+        )
+        return cls(folder, config, photos, engine)
+
+    @classmethod
+    def take_up(cls, folder: RunDir, config: TrainConfig) -> _Training:
+        """A run that was stopped or killed, at its latest checkpoint."""
+        folder.sweep_temporary()
+        engine = make_engine(config.device, config.precision, config.seed)
+        begun = (folder.path / "inputs.json").exists()
+        photos = read_photos(folder) if begun else gather_photos(config)
+        training = cls._start(folder, config, engine, photos)
+        checkpoint = state.latest_checkpoint(folder)
+        if checkpoint is not None:
+            state.restore_training(training.trainer, checkpoint)
+            training._restore(checkpoint.state)
+            training.checkpoint = checkpoint.path
+        step = training.trainer.step
+        rows = read_jsonl(folder.metrics_file)
+        write_jsonl(folder.metrics_file, [row for row in rows if row["step"] <= step])
+        say(f"{folder.path}: going on at step {step} of {config.steps}")
+        return training
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        self.seconds_before = float(saved["seconds"])
+        self.health = Health(**saved["health"])
+        self.best = saved["best"]
+        self.measured_without_better = int(saved["measured_without_better"])
+        best = self.folder.path / "checkpoints" / "best.json"
+        if self.best is None:  # named after this checkpoint was written, then killed
+            best.unlink(missing_ok=True)
+        else:
+            write_json(best, self.best)
+
+    @property
+    def seconds(self) -> float:
+        """Time spent training, earlier sessions included [s]."""
+        return self.seconds_before + time.monotonic() - self._start_s
+
+    def run(self) -> TrainResult:
+        """Walk through the steps that are left."""
+        config, trainer = self.config, self.trainer
+        loader = self.photos.training_set(config).loader(
+            trainer.step, config.steps - trainer.step, _workers(config, self.engine)
+        )
+        self.clean, self.smoky = (
+            load_middle(self.photos.paths(domain, "validation"), config)
+            for domain in ("clean", "smoky")
+        )
+        self.distance: Distance | None = make_distance(self.photos, config, self.engine)
+        counts = {domain: len(self.photos.paths(domain, "train")) for domain in ("clean", "smoky")}
+        say(
+            f"training on {counts['clean']} clean and {counts['smoky']} smoky photos, "
+            f"{self.engine.why}"
+        )
+        stopped = "finished"
+        self._start_s = self._row_s = time.monotonic()
+        note = ""
+        with (
+            stop_after_step() as wish,
+            progress("train", config.steps, done=trainer.step, unit="step") as bar,
+        ):
+            for batch in loader:
+                clean, smoky = (
+                    batch[domain].to(self.engine.device, non_blocking=True)
+                    for domain in ("clean", "smoky")
+                )
+                trainer.train_step(clean, smoky)
+                note = self._after_step(bar, wish) or note
+                bar.advance(note=note)
+                if self._out_of_patience():
+                    stopped = "early"
+                    break
+        return self._end(stopped, counts)
+
+    def _due(self, every: int) -> bool:
+        return self.trainer.step % every == 0 or self.trainer.step == self.config.steps
+
+    def _after_step(self, bar: Progress, wish: StopWish) -> str:
+        """Rows, samples, distance, checkpoint, each when due; the note for the progress line."""
+        config = self.config
+        note = ""
+        keep = self._due(config.checkpoint_every) or bool(wish.reason)
+        if keep or self.engine.device.type == "cpu" or self._due(config.log_every):
+            self._check_finite()
+        if self._due(config.log_every):
+            note = self._log()
+        if self._due(config.sample_every):
+            self._sample()
+        is_best = False
+        if self.distance is not None and self._due(config.distance_every):
+            is_best = self._measure()
+        if keep or is_best or self._out_of_patience():
+            self._save(is_best)
+        if wish.reason:
+            bar.close()
+            self._write_result("interrupted")
+            raise WispError(
+                f"stopped by {wish.reason} at step {self.trainer.step} of {config.steps}; go on "
+                f"with: wisp train --resume {self.folder.path}"
+            )
+        return note
+
+    def _check_finite(self) -> None:
+        if bool(torch.isfinite(self.trainer.loss_sums).all()):
+            return
+        self._write_result("diverged")
+        good = self.checkpoint or "none was written yet"
+        raise TrainingDivergedError(
+            f"the losses are no longer finite at step {self.trainer.step}; last good checkpoint: "
+            f"{good}; lower --learning-rate (now {self.config.learning_rate:g}) or take "
+            f"--precision 32 (now {self.engine.precision})"
+        )
+
+    def _log(self) -> str:
+        trainer = self.trainer
+        means = trainer.mean_losses()
+        now_s = time.monotonic()
+        photos = trainer.loss_count * self.config.images_per_step
+        step = min(trainer.step - 1, self.config.steps - 1)
+        self.folder.log(
+            {
+                "step": trainer.step,
+                "seconds": round(self.seconds, 3),
+                "images_per_s": round(photos / max(1e-9, now_s - self._row_s), 4),
+                "learning_rate": trainer.learning_rate_at(step),
+                **{name: float(f"{value:.6g}") for name, value in means.items()},
+            }
+        )
+        trainer.forget_losses()
+        self._row_s = now_s
+        self._tell(self.health.check_losses(trainer.step, means))
+        return (
+            f"generators {means['generator']:.2f}, discriminators "
+            f"{means['discriminator_smoky']:.3f} {means['discriminator_clean']:.3f}"
+        )
+
+    def _tell(self, notes: list[str]) -> None:
+        for note in notes:
+            say(note)
+            self.folder.log({"step": self.trainer.step, "note": note})
+
+    def _sample(self) -> None:
+        if len(self.clean) == 0 and len(self.smoky) == 0:
+            return
+        nets = self.trainer.generators_in_use()
+        clean = samples.there_and_back(
+            nets["clean_to_smoky"], nets["smoky_to_clean"], self.clean, self.engine
+        )
+        smoky = samples.there_and_back(
+            nets["smoky_to_clean"], nets["clean_to_smoky"], self.smoky, self.engine
+        )
+        samples.write_samples(self.folder, self.trainer.step, clean, smoky)
+        collapsed = {
+            "smoky": samples.has_collapsed(clean),
+            "clean": samples.has_collapsed(smoky),
+        }
+        self._tell(self.health.check_samples(self.trainer.step, collapsed))
+
+    def _measure(self) -> bool:
+        """Log the distance; whether it is the best so far."""
+        assert self.distance is not None
+        step = self.trainer.step
+        distance = self.distance.measure(self.trainer.generators_in_use()["clean_to_smoky"])
+        self.folder.log({"step": step, "distance": distance})
+        value = math.inf if distance["value"] is None else float(distance["value"])
+        say(f"step {step}: distance to real smoky photos {value:.4f} ({distance['features']})")
+        if self.best is not None and value >= self.best["distance"]["value"]:
+            self.measured_without_better += 1
+            return False
+        self.measured_without_better = 0
+        self.best = {"step": step, "path": f"checkpoints/step-{step:07d}", "distance": distance}
+        return True
+
+    def _out_of_patience(self) -> bool:
+        return 0 < self.config.patience <= self.measured_without_better
+
+    def _save(self, is_best: bool) -> None:
+        self.checkpoint = state.save_training(
+            self.folder,
+            self.trainer,
+            {
+                "seconds": self.seconds,
+                "health": self.health.to_json(),
+                "best": self.best,
+                "measured_without_better": self.measured_without_better,
+            },
+        )
+        if is_best:
+            assert self.best is not None
+            write_json(self.folder.path / "checkpoints" / "best.json", self.best)
+        state.prune(self.folder)
+
+    def _write_result(self, stopped: str) -> dict[str, Any]:
+        checkpoint = self.checkpoint
+        result = {
+            "steps": self.trainer.step,
+            "seconds": round(self.seconds, 3),
+            "stopped": stopped,
+            "checkpoint": "" if checkpoint is None else f"checkpoints/{checkpoint.name}",
+            "best": self.best,
+            "photos": {
+                domain: len(self.photos.paths(domain, "train")) for domain in ("clean", "smoky")
+            },
+            "skipped": len(self.photos.skipped),
+            "notes": self.health.notes,
+        }
+        write_json(self.folder.path / "result.json", result)
+        return result
+
+    def _end(self, stopped: str, counts: dict[str, int]) -> TrainResult:
+        if stopped == "early":
+            assert self.best is not None
+            self.health.notes.append(
+                f"stopped early at step {self.trainer.step}: the distance did not fall in "
+                f"{self.config.patience} measurements; the best checkpoint is of step "
+                f"{self.best['step']}"
+            )
+        result = self._write_result(stopped)
+        assert self.checkpoint is not None
+        return TrainResult(
+            run=self.folder.path, **{**result, "checkpoint": self.checkpoint, "photos": counts}
+        )

@@ -1,0 +1,83 @@
+"""Sample pictures of fixed photos in both directions, and what they tell about collapse."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+
+from wisp.engine import Engine
+from wisp.images import encode_jpeg
+from wisp.rundir import RunDir, write_bytes
+
+_GAP_PX = 4
+_COLLAPSED = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Translations:
+    """Photos of one domain, translated, and translated back; [N, 3, S, S] in [-1, 1] each."""
+
+    photos: Tensor
+    there: Tensor
+    back: Tensor
+
+
+@torch.no_grad()
+def translate(network: nn.Module, photos: Tensor, engine: Engine) -> Tensor:
+    """``photos`` [N, 3, S, S] through ``network`` one by one; float32 on the CPU."""
+    results = []
+    for photo in photos.split(1):
+        given = photo.to(engine.device).contiguous(memory_format=torch.channels_last)
+        with engine.autocast():
+            results.append(network(given).float().cpu())
+    return torch.cat(results) if results else photos
+
+
+def there_and_back(
+    there: nn.Module, back: nn.Module, photos: Tensor, engine: Engine
+) -> Translations:
+    """``photos`` through ``there``, then through ``back``."""
+    translated = translate(there, photos, engine)
+    return Translations(photos, translated, translate(back, translated, engine))
+
+
+def grid(clean: Translations, smoky: Translations) -> Tensor:
+    """One picture [3, H, W] in [-1, 1]: a row per photo, columns clean, smoky, clean again, and,
+    right of a wider gap, smoky, clean, smoky again; white where a domain has fewer photos."""
+    size = clean.photos.shape[-1] if len(clean.photos) else smoky.photos.shape[-1]
+    rows = max(len(clean.photos), len(smoky.photos))
+    step = size + _GAP_PX
+    picture = torch.ones(3, rows * step - _GAP_PX, 6 * step + _GAP_PX)
+    for side, part in enumerate((clean, smoky)):
+        for column, stack in enumerate((part.photos, part.there, part.back)):
+            left = (3 * side + column) * step + 2 * _GAP_PX * side
+            for row, photo in enumerate(stack):
+                picture[:, row * step : row * step + size, left : left + size] = photo
+    return picture
+
+
+def write_samples(run: RunDir, step: int, clean: Translations, smoky: Translations) -> None:
+    """Write ``samples/step-….jpg`` and ``samples/latest.jpg``."""
+    data = encode_jpeg(grid(clean, smoky), 90)
+    write_bytes(run.path / "samples" / f"step-{step:07d}.jpg", data)
+    write_bytes(run.path / "samples" / "latest.jpg", data)
+
+
+def diversity(photos: Tensor) -> float:
+    """Mean absolute difference between two different ones of ``photos`` [N, 3, H, W], N ≥ 2."""
+    pairs = torch.pdist(photos.flatten(1), p=1) / photos[0].numel()
+    return float(pairs.mean())
+
+
+def has_collapsed(translations: Translations) -> bool:
+    """Whether the translations resemble each other ten times more than the photos do.
+
+    That is mode collapse: the generator paints one picture whatever it is shown. False for fewer
+    than two photos.
+    """
+    if len(translations.photos) < 2:
+        return False
+    given = diversity(translations.photos)
+    return given > 0 and diversity(translations.there) < _COLLAPSED * given

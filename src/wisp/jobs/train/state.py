@@ -1,0 +1,173 @@
+"""A trainer as a checkpoint and back: everything an exact resume needs."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wisp.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from wisp.errors import InputError
+from wisp.jobs.train.cyclegan import CycleGanTrainer
+from wisp.progress import say
+from wisp.rundir import RunDir, read_json, write_json
+
+KEPT = 2
+
+
+def checkpoints_folder(run: RunDir) -> Path:
+    """Where a run keeps its checkpoints."""
+    return run.path / "checkpoints"
+
+
+def _optimizers(trainer: CycleGanTrainer) -> dict[str, tuple[torch.optim.Optimizer, list[str]]]:
+    """Each optimizer with the names of its parameters, in its order."""
+
+    def names(networks: dict[str, nn.Module]) -> list[str]:
+        return [f"{net}.{name}" for net, part in networks.items() for name, _ in
+                part.named_parameters()]  # fmt: skip
+
+    return {
+        "generators": (trainer.generator_optimizer, names(trainer.networks.generators())),
+        "discriminators": (
+            trainer.discriminator_optimizer,
+            names(trainer.networks.discriminators()),
+        ),
+    }
+
+
+def _model_tensors(trainer: CycleGanTrainer) -> dict[str, Tensor]:
+    tensors = {}
+    for name, network in trainer.networks.named_children():
+        tensors |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
+    for name, average in trainer.averages.items():
+        tensors |= {f"ema.{name}.{k}": v for k, v in average.network.state_dict().items()}
+    return tensors
+
+
+def _training_tensors(trainer: CycleGanTrainer) -> dict[str, Tensor]:
+    tensors = {"loss_sums": trainer.loss_sums}
+    for name, (optimizer, names) in _optimizers(trainer).items():
+        parameters = optimizer.param_groups[0]["params"]
+        for key, parameter in zip(names, parameters, strict=True):
+            for quantity, value in optimizer.state.get(parameter, {}).items():
+                tensors[f"{name}.{key}.{quantity}"] = value
+    for name, pool in (("smoky", trainer.smoky_pool), ("clean", trainer.clean_pool)):
+        tensors |= {f"pool.{name}.{key}": value for key, value in pool.state().items()}
+    return tensors
+
+
+def save_training(run: RunDir, trainer: CycleGanTrainer, extra: dict[str, Any]) -> Path:
+    """Write the checkpoint of the trainer's step, name it the latest, drop those older than two.
+
+    ``extra`` are JSON values to find again in the checkpoint's state. ``best`` is always kept.
+    """
+    config = trainer.config
+    name = f"step-{trainer.step:07d}"
+    folder = checkpoints_folder(run)
+    scaler = trainer.engine.scaler
+    state = {
+        "kind": "cyclegan",
+        "blocks": config.blocks,
+        "width": config.width,
+        "discriminator_width": config.discriminator_width,
+        "size": config.size,
+        "load_size": config.load_size_px,
+        "fit": config.fit,
+        "ema": config.ema,
+        "step": trainer.step,
+        "loss_count": trainer.loss_count,
+        "scaler": None if scaler is None else scaler.state_dict(),
+        **extra,
+    }
+    save_checkpoint(
+        folder / name,
+        {"model": _model_tensors(trainer), "state": _training_tensors(trainer)},
+        state,
+    )
+    write_json(folder / "latest.json", {"step": trainer.step, "path": f"checkpoints/{name}"})
+    return folder / name
+
+
+def named_checkpoint(run: RunDir, name: str) -> Path | None:
+    """The folder that ``checkpoints/NAME.json`` names ("latest", "best"), if there is one."""
+    file = checkpoints_folder(run) / f"{name}.json"
+    return run.path / str(read_json(file)["path"]) if file.exists() else None
+
+
+def prune(run: RunDir) -> None:
+    """Keep the latest two checkpoints and the best one."""
+    folders = sorted(checkpoints_folder(run).glob("step-*"))
+    best = named_checkpoint(run, "best")
+    for folder in folders[:-KEPT]:
+        if best is None or folder.name != best.name:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(folder)
+
+
+def latest_checkpoint(run: RunDir) -> Checkpoint | None:
+    """The newest whole checkpoint, None before the first.
+
+    One that was damaged later is passed over with a word to the user; InputError when all are.
+    """
+    latest = named_checkpoint(run, "latest")
+    if latest is None:
+        return None
+    older = (folder for folder in checkpoints_folder(run).glob("step-*") if folder < latest)
+    first_error: InputError | None = None
+    for folder in (latest, *sorted(older, reverse=True)):
+        try:
+            return load_checkpoint(folder)
+        except InputError as error:
+            first_error = first_error or error
+            say(f"{error}; looking for an earlier one")
+    assert first_error is not None
+    raise first_error
+
+
+def restore_training(trainer: CycleGanTrainer, checkpoint: Checkpoint) -> None:
+    """Bring a new trainer of the same configuration to the state that was saved.
+
+    Raises InputError when the checkpoint belongs to another configuration.
+    """
+    model, saved = checkpoint.tensors["model"], checkpoint.tensors["state"]
+    try:
+        for name, network in trainer.networks.named_children():
+            network.load_state_dict(_below(model, f"{name}."))
+        for name, average in trainer.averages.items():
+            average.network.load_state_dict(_below(model, f"ema.{name}."))
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{checkpoint.path}: does not fit the run's config.json ({detail})"
+        ) from None
+    for name, (optimizer, names) in _optimizers(trainer).items():
+        for key, parameter in zip(names, optimizer.param_groups[0]["params"], strict=True):
+            entries = _below(saved, f"{name}.{key}.")
+            if entries:
+                optimizer.state[parameter] = {
+                    quantity: _like(parameter, value) for quantity, value in entries.items()
+                }
+    device = trainer.engine.device
+    trainer.smoky_pool.load_state(_below(saved, "pool.smoky."), device)
+    trainer.clean_pool.load_state(_below(saved, "pool.clean."), device)
+    trainer.loss_sums.copy_(saved["loss_sums"])
+    trainer.loss_count = int(checkpoint.state["loss_count"])
+    trainer.step = int(checkpoint.state["step"])
+    if trainer.engine.scaler is not None and checkpoint.state["scaler"] is not None:
+        trainer.engine.scaler.load_state_dict(checkpoint.state["scaler"])
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _like(parameter: Tensor, value: Tensor) -> Tensor:
+    """``value`` on the device and in the memory layout of ``parameter`` (the fused Adam needs it)."""
+    if value.shape != parameter.shape:
+        return value.to(parameter.device)  # the step count
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
