@@ -147,6 +147,9 @@ class StepLoader(DataLoader[B]):
             worker_init_fn=_one_thread,
             prefetch_factor=4 if workers > 0 else None,
             pin_memory=torch.cuda.is_available(),
+            # Without its own, every new iterator would advance torch's global generator, and a
+            # resumed run would differ from one that never stopped.
+            generator=torch.Generator(),
         )
 
     def __iter__(self) -> Iterator[B]:  # type: ignore[override]

@@ -19,6 +19,7 @@ MAX_PIXELS = 200_000_000
 """Pictures with more pixels are refused before they are decoded (decompression bombs)."""
 # A closed list: Pillow also knows formats (EPS, WMF, ...) that start other programs.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "JPEG2000")
+_ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
@@ -95,7 +96,7 @@ def _scale_deep(image: Image.Image) -> Image.Image:
             raise ValueError(f"its floating-point pixels go from {low:g} to {high:g}, not 0 to 255")
         scaled = values * 255.0 if high <= 1 else values
     else:
-        wide = values.astype(np.float64)
+        wide = values.astype(np.float32)
         # Pillow gives "I" both for 16-bit files and for 32-bit ones.
         top = 65535.0 if image.mode != "I" or values.max(initial=0) <= 65535 else 4294967295.0
         scaled = wide * (255.0 / top)
@@ -106,7 +107,7 @@ def _scale_deep(image: Image.Image) -> Image.Image:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
         image = _scale_deep(image)
-    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
         over = image.convert("RGBA")
         white = Image.new("RGBA", over.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, over).convert("RGB")
@@ -154,9 +155,14 @@ def decode_sized(path: Path, target_px: int | None = None) -> tuple[Image.Image,
             if target_px is not None:
                 scale = min(1.0, target_px / min(width, height))
                 image.draft(image.mode, (math.ceil(width * scale), math.ceil(height * scale)))
+            reduced = image.size != (width, height)
             image.load()
             rgb = _to_rgb(_upright(image))
-            return (rgb, height, width) if swapped else (rgb, width, height)
+            if not reduced:  # (some decoders turn the picture themselves)
+                width, height = rgb.size
+            elif swapped:
+                width, height = height, width
+            return rgb, width, height
     except UnreadableImageError:
         raise
     except MemoryError:
@@ -168,7 +174,7 @@ def decode_sized(path: Path, target_px: int | None = None) -> tuple[Image.Image,
         if "truncated" in words or isinstance(error, EOFError):
             reason = "is truncated (the file ends before the picture does)"
         else:
-            reason = f"is damaged ({words})"
+            reason = f"cannot be decoded ({words})"
         raise UnreadableImageError(path, reason) from None
 
 
