@@ -91,8 +91,10 @@ def _choose_precision(device: str, precision: Precision) -> tuple[Precision, str
     return "32", "the safe choice on this device"
 
 
-def make_engine(device: Device = "auto", precision: Precision = "auto", seed: int = 0) -> Engine:
-    """Choose device and precision, and seed Python, NumPy and torch with ``seed``.
+def make_engine(
+    device: Device = "auto", precision: Precision = "auto", seed: int | None = 0
+) -> Engine:
+    """Choose device and precision, and seed Python, NumPy and torch with ``seed`` (unless None).
 
     Raises InputError for a device that is not there or a precision that it cannot compute in.
     """
@@ -103,9 +105,10 @@ def make_engine(device: Device = "auto", precision: Precision = "auto", seed: in
 
     chosen_device, why_device = _choose_device(device)
     chosen_precision, why_precision = _choose_precision(chosen_device, precision)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    if seed is not None:
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
     fabric = Fabric(
         accelerator=chosen_device, devices=1, precision=_FABRIC_PRECISION[chosen_precision]
     )

@@ -1,12 +1,14 @@
 """Smoke as physics: density fields, Beer-Lambert, and random smoke made of both."""
 
 from wisp.smoke.fields import SHAPES, density
+from wisp.smoke.noise import RowBlocks
 from wisp.smoke.optics import add_smoke, box_of, coverage, opacity, remove_smoke, transmission
 from wisp.smoke.procedural import ProceduralSmoke, SmokeLayer, SmokyBatch
 
 __all__ = [
     "SHAPES",
     "ProceduralSmoke",
+    "RowBlocks",
     "SmokeLayer",
     "SmokyBatch",
     "add_smoke",

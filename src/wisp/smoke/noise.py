@@ -112,6 +112,10 @@ def fbm(
 def _taps(positions: Tensor, count: int) -> Tensor:
     """Catmull-Rom interpolation at ``positions`` [n] as a matrix [n, count]."""
     distance = (positions[:, None] - torch.arange(count)).abs()
+    return _catmull_rom(distance)
+
+
+def _catmull_rom(distance: Tensor) -> Tensor:
     near = (1.5 * distance - 2.5) * distance * distance + 1
     far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
     return torch.where(distance < 1, near, torch.where(distance < 2, far, 0.0))
@@ -159,21 +163,42 @@ def _gauss_matrix(count: int, sigma_px: float) -> Tensor:
     return weights / weights.sum(1, keepdim=True)
 
 
-def resample_matrix(source: int, target: int) -> Tensor:
-    """Matrix [target, source] that resamples a line: cubic B-spline up, area mean down.
+class RowBlocks:
+    """``grid`` [..., h, w] resampled to ``height`` x ``width``, a block of rows at a time."""
 
-    Rows sum to 1 and no weight is negative: what is ≥ 0 (densities) stays so.
+    def __init__(self, grid: Tensor, height: int, width: int, sharp: bool = False) -> None:
+        self._down = resample_matrix(grid.shape[-2], height, sharp)
+        self._wide = grid @ resample_matrix(grid.shape[-1], width, sharp).T
+
+    def __call__(self, top: int, bottom: int) -> Tensor:
+        """Rows from ``top`` to below ``bottom``: [..., bottom - top, width]."""
+        weights = self._down[top:bottom]
+        used = weights.any(0).nonzero()
+        first, last = int(used[0]), int(used[-1]) + 1
+        return weights[:, first:last] @ self._wide[..., first:last, :]
+
+
+def resample_matrix(source: int, target: int, sharp: bool = False) -> Tensor:
+    """Matrix [target, source] that resamples a line of ``source`` points to ``target``.
+
+    Plain: cubic B-spline, smooth and without negative weights: what is ≥ 0 (densities) stays so.
+    ``sharp``: Catmull-Rom, the identity when nothing changes. Both are widened to a low-pass when
+    shrinking; rows sum to 1.
     """
     scale = source / target
+    width = max(1.0, (1.0 if sharp else 0.75) * scale)
+    pad = math.ceil(2 * width) + 1
     centre = (torch.arange(target, dtype=torch.float64) + 0.5) * scale - 0.5
-    index = torch.arange(-2, source + 2, dtype=torch.float64)
-    # A B-spline as wide as one target pixel when shrinking, one source pixel when enlarging.
-    distance = (centre[:, None] - index).abs() / max(1.0, 0.75 * scale)
-    near = 2 / 3 - distance**2 + distance**3 / 2
-    far = (2 - distance).clamp(min=0) ** 3 / 6
-    weights = torch.where(distance < 1, near, far)
+    index = torch.arange(-pad, source + pad, dtype=torch.float64)
+    distance = (centre[:, None] - index).abs() / width
+    if sharp:
+        weights = _catmull_rom(distance)
+    else:
+        near = 2 / 3 - distance**2 + distance**3 / 2
+        far = (2 - distance).clamp(min=0) ** 3 / 6
+        weights = torch.where(distance < 1, near, far)
     # What falls off an end is given to the end.
-    weights[:, 2] += weights[:, :2].sum(1)
-    weights[:, -3] += weights[:, -2:].sum(1)
-    weights = weights[:, 2:-2]
+    weights[:, pad] += weights[:, :pad].sum(1)
+    weights[:, -pad - 1] += weights[:, -pad:].sum(1)
+    weights = weights[:, pad:-pad]
     return (weights / weights.sum(1, keepdim=True)).float()

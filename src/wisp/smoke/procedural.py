@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from wisp.smoke.fields import SHAPES, Field
-from wisp.smoke.noise import Dice, blur, grid_shape, resample_matrix, warp
+from wisp.smoke.noise import Dice, RowBlocks, blur, grid_shape, resample_matrix, warp
 from wisp.smoke.optics import coverage, opacity
 
 # Detail finer than the grid: (cells along the long side, relative change of density).
@@ -54,11 +54,8 @@ class SmokeLayer:
     ) -> None:
         self.grid_density, self.grid_airlight, self.scatter = grid_density, grid_airlight, scatter
         self.height, self.width = height, width
-        rows, columns = grid_density.shape
-        self._down = resample_matrix(rows, height)
-        across = resample_matrix(columns, width).T.contiguous()
-        self._wide_density = grid_density @ across
-        self._wide_airlight = grid_airlight @ across
+        self._density = RowBlocks(grid_density, height, width)
+        self._airlight = RowBlocks(grid_airlight, height, width)
         self._details: list[tuple[Tensor, float, float]] = []
         long_side = max(height, width)
         for octave, (cells, amount) in enumerate(_DETAIL):
@@ -71,10 +68,7 @@ class SmokeLayer:
 
     def density_rows(self, top: int, bottom: int) -> Tensor:
         """τ [bottom - top, width] of the rows from ``top`` to below ``bottom``."""
-        weights = self._down[top:bottom]
-        used = weights.any(0).nonzero()
-        first, last = int(used[0]), int(used[-1]) + 1
-        block = weights[:, first:last] @ self._wide_density[first:last]
+        block = self._density(top, bottom)
         if self._details:
             change = torch.ones_like(block)
             for line, step, amount in self._details:
@@ -84,10 +78,7 @@ class SmokeLayer:
 
     def airlight_rows(self, top: int, bottom: int) -> Tensor:
         """A [3, bottom - top, width] of the rows from ``top`` to below ``bottom``."""
-        weights = self._down[top:bottom]
-        used = weights.any(0).nonzero()
-        first, last = int(used[0]), int(used[-1]) + 1
-        return (weights[:, first:last] @ self._wide_airlight[:, first:last]).clamp_(-1, 1)
+        return self._airlight(top, bottom).clamp_(-1, 1)
 
     def apply(
         self, image: Tensor, strength: float = 1.0, keep_density: bool = True
@@ -116,7 +107,7 @@ class SmokeLayer:
             else:
                 rows = image[:, top:bottom]
             if behind is not None:
-                rows = torch.lerp(rows, behind(top, bottom), self.scatter * cover)
+                rows = torch.lerp(rows, behind(top, bottom).clamp_(-1, 1), self.scatter * cover)
             result = torch.lerp(rows, air, cover)
             if eight_bit:
                 result.add_(1).mul_(127.5).add_(0.5)
@@ -125,23 +116,11 @@ class SmokeLayer:
                 image[:, top:bottom] = result
         return kept, mask
 
-    def _backdrop(self, image: Tensor) -> _Backdrop:
-        return _Backdrop(thumbnail(image, self.grid_density.shape), self.height, self.width)
-
-
-class _Backdrop:
-    """The scene as it looks through scattering smoke: blurred, rendered in blocks of rows."""
-
-    def __init__(self, small: Tensor, height: int, width: int) -> None:
+    def _backdrop(self, image: Tensor) -> RowBlocks:
+        """The scene as it looks through scattering smoke: blurred."""
+        small = thumbnail(image, self.grid_density.shape)
         soft = torch.stack([blur(channel, 0.006) for channel in small])
-        self._wide = soft @ resample_matrix(small.shape[2], width).T
-        self._down = resample_matrix(small.shape[1], height)
-
-    def __call__(self, top: int, bottom: int) -> Tensor:
-        weights = self._down[top:bottom]
-        used = weights.any(0).nonzero()
-        first, last = int(used[0]), int(used[-1]) + 1
-        return (weights[:, first:last] @ self._wide[:, first:last]).clamp_(-1, 1)
+        return RowBlocks(soft, self.height, self.width)
 
 
 def thumbnail(image: Tensor, shape: Sequence[int]) -> Tensor:

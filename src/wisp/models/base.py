@@ -1,0 +1,116 @@
+"""What every smoke model offers."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from wisp.errors import InputError
+from wisp.images import decode
+from wisp.smoke import SmokyBatch
+
+ImageInput = Image.Image | str | Path | NDArray[np.uint8]
+"""A PIL image, a path, or uint8 [H, W, 3] (or [H, W], grey)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Smoky:
+    """A photo with smoke in it.
+
+    ``image`` is RGB and of the photo's size; ``density`` float32 [H, W] is the optical density
+    τ ≥ 0 of the smoke that was added; ``mask`` ('L', same size) its opacity 1 - exp(-τ), 255 for 1.
+    """
+
+    image: Image.Image
+    density: NDArray[np.float32]
+    mask: Image.Image
+
+
+@dataclasses.dataclass(frozen=True)
+class Rendered:
+    """``pixels`` uint8 [H, W, 3], ``mask`` (opacity) uint8 [H, W], ``density`` float32 [H, W]."""
+
+    pixels: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    density: NDArray[np.float32] | None
+
+
+class SmokeModel(abc.ABC):
+    """Adds smoke to photos; made by :func:`wisp.load`."""
+
+    name: str
+    """What it was loaded from."""
+    kind: str
+    """``procedural`` or ``cyclegan``."""
+    exact_mask: bool
+    """Whether density and mask are the truth, or estimated from the change of the pixels."""
+    can_reconstruct: bool
+    """Whether :meth:`reconstruct` is possible."""
+
+    @abc.abstractmethod
+    def render(
+        self, pixels: NDArray[np.uint8], strength: float, seed: int, keep_density: bool = False
+    ) -> Rendered:
+        """Smoke over ``pixels`` uint8 [H, W, 3]; the array may be overwritten."""
+
+    @abc.abstractmethod
+    def translate(self, batch: Tensor) -> Tensor:
+        """Clean pictures [B, 3, H, W] in [-1, 1] as smoky ones: the same shape and range."""
+
+    @abc.abstractmethod
+    def add_batch(self, batch: Tensor, strength: float | Tensor = 1.0, seed: int = 0) -> SmokyBatch:
+        """Smoke, density and airlight for clean pictures [B, 3, H, W] in [-1, 1]."""
+
+    @abc.abstractmethod
+    def reconstruct(self, image: ImageInput) -> Image.Image:
+        """The photo sent clean → smoky → clean: it carries the model's traces but no smoke."""
+
+    def add_smoke(self, image: ImageInput, strength: float = 1.0, seed: int = 0) -> Smoky:
+        """Smoke in a photo of any size, which is kept, as is the aspect.
+
+        ``strength`` ≥ 0 multiplies the smoke's optical density (1: as the model makes it); ``seed``
+        draws another smoke from a random model. Raises InputError for an unreadable picture or a
+        strength that is no number ≥ 0.
+        """
+        if not math.isfinite(strength) or strength < 0:
+            raise InputError(f"strength {strength}: give a finite number, not below 0")
+        result = self.render(pixels_of(image), strength, seed, keep_density=True)
+        assert result.density is not None
+        return Smoky(Image.fromarray(result.pixels), result.density, Image.fromarray(result.mask))
+
+
+def pixels_of(image: ImageInput) -> NDArray[np.uint8]:
+    """The picture as a new, writable uint8 array [H, W, 3].
+
+    Raises InputError for an unreadable file or an array of another shape or type.
+    """
+    if isinstance(image, (str, Path)):
+        image = decode(Path(image))
+    if isinstance(image, Image.Image):
+        return np.array(image.convert("RGB"), dtype=np.uint8)
+    array = np.asarray(image)
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)):
+        raise InputError(
+            f"image: an array of {array.dtype} {array.shape} was given; pass uint8 [H, W, 3] or "
+            "[H, W], a PIL image or a path"
+        )
+    if array.ndim == 2:
+        array = np.repeat(array[..., None], 3, axis=2)
+    return array.copy()
+
+
+def check_batch(batch: Tensor) -> None:
+    """Raise InputError unless ``batch`` is floating point [B, 3, H, W]."""
+    if batch.ndim != 4 or batch.shape[1] != 3 or not torch.is_floating_point(batch):
+        raise InputError(
+            f"batch: {batch.dtype} {tuple(batch.shape)} was given; pass floats [B, 3, H, W] "
+            "in [-1, 1]"
+        )

@@ -1,0 +1,192 @@
+"""A trained CycleGAN, applied to photos of any size.
+
+A generator knows one scale, the one it was trained at. A photo is brought to that scale,
+translated, and what the translation *changed* is enlarged and added to the full photo: detail, size
+and aspect are kept, and memory beyond the photo itself does not grow with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from wisp.errors import InputError
+from wisp.images import to_tensor
+from wisp.models.base import ImageInput, Rendered, SmokeModel, check_batch, pixels_of
+from wisp.smoke import RowBlocks, SmokyBatch, opacity
+
+_BLOCK_ROWS = 128
+_MAX_WORKING_PX = 1024 * 1024
+_MIN_SIDE_PX = 32
+_MAX_OPACITY = 0.98
+_MIN_CONTRAST = 0.3
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkingScale:
+    """How photos were brought to the generator in training: ``fit`` and ``load_size`` [px]."""
+
+    fit: Literal["short-side", "squash", "none"] = "squash"
+    load_size: int = 286
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width [px], multiples of 4, at which a photo is translated."""
+        if self.fit == "squash":
+            scale_y, scale_x = self.load_size / height, self.load_size / width
+        else:
+            scale = self.load_size / min(height, width) if self.fit == "short-side" else 1.0
+            scale_y = scale_x = min(scale, (_MAX_WORKING_PX / (height * width)) ** 0.5)
+        return (
+            max(_MIN_SIDE_PX, 4 * round(height * scale_y / 4)),
+            max(_MIN_SIDE_PX, 4 * round(width * scale_x / 4)),
+        )
+
+
+class CycleGANModel(SmokeModel):
+    """Zhu et al. 2017 (arXiv 1703.10593): a generator repaints the photo; masks are estimates.
+
+    ``clean_to_smoky`` and, if known, ``smoky_to_clean`` map [B, 3, H, W] in [-1, 1] to the same.
+    ``strength`` scales what the generator changes.
+    """
+
+    kind = "cyclegan"
+    exact_mask = False
+
+    def __init__(
+        self,
+        name: str,
+        clean_to_smoky: nn.Module,
+        smoky_to_clean: nn.Module | None,
+        scale: WorkingScale,
+        device: torch.device | None = None,
+        autocast: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> None:
+        self.name, self.scale = name, scale
+        self._device = device or torch.device("cpu")
+        self._autocast = autocast
+        self._clean_to_smoky = clean_to_smoky.eval().requires_grad_(False).to(self._device)
+        self._smoky_to_clean = (
+            None
+            if smoky_to_clean is None
+            else smoky_to_clean.eval().requires_grad_(False).to(self._device)
+        )
+
+    @property
+    def can_reconstruct(self) -> bool:  # type: ignore[override]
+        """Whether the way back is known."""
+        return self._smoky_to_clean is not None
+
+    def _run(self, network: nn.Module, batch: Tensor) -> Tensor:
+        """``network`` on [B, 3, H, W] of any size from 1 px, by mirrored padding."""
+        height, width = batch.shape[-2:]
+        down = max(_MIN_SIDE_PX, -(-height // 4) * 4) - height
+        right = max(_MIN_SIDE_PX, -(-width // 4) * 4) - width
+        if down or right:
+            batch = F.pad(batch, (0, right, 0, down), mode="replicate")
+        with torch.inference_mode(), self._autocast():
+            result: Tensor = network(batch.to(self._device, torch.float32))
+        return result.float()[..., :height, :width].clone()
+
+    def translate(self, batch: Tensor) -> Tensor:
+        """The generator on ``batch`` as it is, at the resolution given."""
+        check_batch(batch)
+        return self._run(self._clean_to_smoky, batch).to(batch.device, batch.dtype)
+
+    def add_batch(self, batch: Tensor, strength: float | Tensor = 1.0, seed: int = 0) -> SmokyBatch:
+        """``batch`` translated at the resolution given; density and airlight are estimates.
+
+        ``seed`` changes nothing: a CycleGAN is deterministic.
+        """
+        check_batch(batch)
+        clean = batch.float()
+        change = self.translate(clean) - clean
+        airlight = torch.stack([_airlight(c, d) for c, d in zip(clean, change, strict=True)])
+        change = change * torch.as_tensor(strength, device=clean.device).reshape(-1, 1, 1, 1)
+        density = torch.stack(
+            [_density(c, d, a) for c, d, a in zip(clean, change, airlight, strict=True)]
+        )
+        return SmokyBatch((clean + change).clamp(-1, 1), density, airlight.expand_as(clean))
+
+    def render(
+        self, pixels: NDArray[np.uint8], strength: float, seed: int, keep_density: bool = False
+    ) -> Rendered:
+        """Smoke over ``pixels``, in place: translated small, the change enlarged and added."""
+        small = self._shrink(pixels)
+        change = self._run(self._clean_to_smoky, small[None])[0].cpu() - small
+        density_grid = _density(small, strength * change, _airlight(small, change))
+        height, width = pixels.shape[:2]
+        density = RowBlocks(density_grid[0], height, width)
+        mask = np.empty((height, width), np.uint8)
+        kept = np.empty((height, width), np.float32) if keep_density else None
+        for top in range(0, height, _BLOCK_ROWS):
+            bottom = min(height, top + _BLOCK_ROWS)
+            tau = density(top, bottom)
+            mask[top:bottom] = (opacity(tau) * 255).add_(0.5).to(torch.uint8).numpy()
+            if kept is not None:
+                kept[top:bottom] = tau.numpy()
+        _add_change(pixels, change, strength)
+        return Rendered(pixels, mask, kept)
+
+    def reconstruct(self, image: ImageInput) -> Image.Image:
+        """Clean → smoky → clean by the same path: translated small, the change enlarged.
+
+        Raises InputError when only one direction was loaded.
+        """
+        if self._smoky_to_clean is None:
+            raise InputError(
+                f"--model {self.name}: holds the way from clean to smoky only, so the clean class "
+                "cannot be reconstructed; take --clean-class pixels, or a run, which holds both"
+            )
+        pixels = pixels_of(image)
+        small = self._shrink(pixels)
+        smoky = self._run(self._clean_to_smoky, small[None])
+        _add_change(pixels, self._run(self._smoky_to_clean, smoky)[0].cpu() - small, 1.0)
+        return Image.fromarray(pixels)
+
+    def _shrink(self, pixels: NDArray[np.uint8]) -> Tensor:
+        height, width = self.scale.size(*pixels.shape[:2])
+        image = Image.fromarray(pixels)
+        if image.size != (width, height):
+            image = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+        return to_tensor(image)
+
+
+def _add_change(pixels: NDArray[np.uint8], change: Tensor, strength: float) -> None:
+    """Add ``change`` [3, h, w] (units of [-1, 1]), enlarged, to uint8 [H, W, 3] in place."""
+    height, width = pixels.shape[:2]
+    enlarged = RowBlocks(change * (127.5 * strength), height, width, sharp=True)
+    target = torch.from_numpy(pixels)
+    for top in range(0, height, _BLOCK_ROWS):
+        bottom = min(height, top + _BLOCK_ROWS)
+        rows = target[top:bottom].float() + enlarged(top, bottom).permute(1, 2, 0)
+        target[top:bottom] = rows.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _airlight(clean: Tensor, change: Tensor) -> Tensor:
+    """Colour [3, 1, 1] of the smoke: what the most changed twentieth of the pixels became."""
+    size = change.abs().mean(0).flatten()
+    most = size.topk(max(1, size.numel() // 20)).indices
+    return (clean + change).flatten(1)[:, most].mean(1)[:, None, None].clamp(-1, 1)
+
+
+def _density(clean: Tensor, change: Tensor, airlight: Tensor) -> Tensor:
+    """τ [1, H, W] that explains ``change`` as smoke of colour ``airlight``: an estimate.
+
+    Beer-Lambert says change = (1 - t)·(A - I); 1 - t is the projection of the change on A - I,
+    damped where A and I are too alike to tell.
+    """
+    way = airlight - clean
+    cover = (change * way).sum(0, keepdim=True) / (
+        (way * way).sum(0, keepdim=True) + _MIN_CONTRAST**2
+    )
+    return -torch.log1p(-cover.clamp(0, _MAX_OPACITY))

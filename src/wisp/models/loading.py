@@ -1,0 +1,116 @@
+"""From a name, a run or a file to a smoke model. Nothing in a file is executed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from wisp.checkpoint import STATE_FILE, read_tensors
+from wisp.config import Device, Precision
+from wisp.engine import make_engine
+from wisp.errors import InputError
+from wisp.models.base import SmokeModel
+from wisp.models.cyclegan import CycleGANModel, WorkingScale
+from wisp.models.procedural import ProceduralModel
+from wisp.networks.generator import ResnetGenerator
+from wisp.rundir import RunDir, read_json
+
+_POSSIBLE = (
+    "give procedural, a run of `wisp train`, one of its checkpoints, or a generator file "
+    "(*_net_G_*.pth, .pt, .safetensors)"
+)
+_WEIGHTS = "model.safetensors"
+
+
+def load(model: str | Path, *, device: Device = "cpu", precision: Precision = "32") -> SmokeModel:
+    """The smoke model that ``model`` names.
+
+    Args:
+        model: ``procedural``; a run of ``wisp train`` (its best checkpoint if it measured a
+            distance, else its latest); a checkpoint folder; or a file with a generator, such as the
+            public reference's ``*_net_G_*.pth`` (one direction only). Where weights were averaged
+            (EMA), the average is used.
+        device: where a network computes.
+        precision: in which arithmetic.
+
+    Raises:
+        InputError: ``model`` is none of these, or a file in it is damaged or holds code.
+    """
+    path = Path(model)
+    if str(model) == "procedural":
+        return ProceduralModel()
+    if path.is_dir():
+        if (path / STATE_FILE).exists():
+            return _from_checkpoint(path, device, precision)
+        return _from_checkpoint(_checkpoint_of(path), device, precision)
+    if path.is_file():
+        if path.name == _WEIGHTS and (path.parent / STATE_FILE).exists():
+            return _from_checkpoint(path.parent, device, precision)
+        if path.suffix.lower() not in (".pth", ".pt", ".safetensors"):
+            raise InputError(f"--model {model}: is no file of weights; {_POSSIBLE}")
+        return _assemble(str(model), read_tensors(path), {}, device, precision)
+    raise InputError(f"--model {model}: there is no such model, run or file; {_POSSIBLE}")
+
+
+def _checkpoint_of(run: Path) -> Path:
+    """The checkpoint to use of a training run."""
+    if not (run / "config.json").exists():
+        raise InputError(f"--model {run}: is a folder, but no run or checkpoint; {_POSSIBLE}")
+    kind = RunDir.open(run).kind
+    if kind != "train":
+        raise InputError(f"--model {run}: is a '{kind}' run, which holds no smoke; {_POSSIBLE}")
+    for name in ("best", "latest"):
+        pointer = run / "checkpoints" / f"{name}.json"
+        if pointer.exists():
+            return run / str(read_json(pointer)["path"])
+    raise InputError(f"--model {run}: has no checkpoint yet; train it longer (wisp train --resume)")
+
+
+def _from_checkpoint(folder: Path, device: Device, precision: Precision) -> SmokeModel:
+    state = read_json(folder / STATE_FILE)
+    weights = folder / _WEIGHTS
+    wanted = state.get("files", {}).get(_WEIGHTS) if isinstance(state, dict) else None
+    found = weights.stat().st_size if weights.exists() else 0
+    if wanted is not None and found != wanted:
+        raise InputError(
+            f"{weights}: is truncated ({found} of {wanted} bytes); use an earlier checkpoint"
+        )
+    return _assemble(str(folder), read_tensors(weights), state, device, precision)
+
+
+def _assemble(
+    name: str,
+    tensors: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+    device: Device,
+    precision: Precision,
+) -> CycleGANModel:
+    forward = _direction(tensors, "clean_to_smoky") or tensors
+    backward = _direction(tensors, "smoky_to_clean")
+    clean_to_smoky = ResnetGenerator.from_state(forward, name)
+    smoky_to_clean = ResnetGenerator.from_state(backward, name) if backward else None
+    scale = WorkingScale()
+    if "load_size" in state:
+        scale = WorkingScale(state.get("fit", "squash"), int(state["load_size"]))
+    if device == "cpu" and precision == "32":
+        return CycleGANModel(name, clean_to_smoky, smoky_to_clean, scale)
+    engine = make_engine(device, precision, seed=None)
+    autocast = engine.autocast if engine.precision != "32" else contextlib.nullcontext
+    return CycleGANModel(name, clean_to_smoky, smoky_to_clean, scale, engine.device, autocast)
+
+
+def _direction(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The generator ``name``; averaged weights if there are any; empty if there is none."""
+    for prefix in (f"ema.{name}.", f"{name}."):
+        found = {
+            key.removeprefix(prefix): value
+            for key, value in tensors.items()
+            if key.startswith(prefix)
+        }
+        if found:
+            return found
+    return {}

@@ -1,0 +1,45 @@
+"""The model that needs no training, behind the common protocol."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from wisp.models.base import ImageInput, Rendered, SmokeModel, check_batch, pixels_of
+from wisp.smoke import ProceduralSmoke, SmokyBatch
+
+
+class ProceduralModel(SmokeModel):
+    """Random smoke by Beer-Lambert; masks are exact, and a photo without smoke is itself."""
+
+    name = kind = "procedural"
+    exact_mask = True
+    can_reconstruct = True
+
+    def __init__(self, smoke: ProceduralSmoke | None = None) -> None:
+        self._smoke = smoke or ProceduralSmoke()
+
+    def render(
+        self, pixels: NDArray[np.uint8], strength: float, seed: int, keep_density: bool = False
+    ) -> Rendered:
+        """Smoke over ``pixels``, in place, in blocks of rows."""
+        image = torch.from_numpy(pixels)
+        layer = self._smoke.layer(image, torch.Generator().manual_seed(seed))
+        density, mask = layer.apply(image, strength, keep_density)
+        return Rendered(pixels, mask.numpy(), None if density is None else density.numpy())
+
+    def add_batch(self, batch: Tensor, strength: float | Tensor = 1.0, seed: int = 0) -> SmokyBatch:
+        """Another smoke for each picture of ``batch``."""
+        check_batch(batch)
+        return self._smoke.add(batch, torch.Generator().manual_seed(seed), strength)
+
+    def translate(self, batch: Tensor) -> Tensor:
+        """Smoke at strength 1 with seed 0."""
+        return self.add_batch(batch).image.to(batch.dtype)
+
+    def reconstruct(self, image: ImageInput) -> Image.Image:
+        """The photo itself: what Beer-Lambert adds, it can take away without a trace."""
+        return Image.fromarray(pixels_of(image))
