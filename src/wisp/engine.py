@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ class Engine:
 
 def cpu_has_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 in hardware (AMX, AVX-512 BF16 or ARM BF16)."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     if any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16")):
         return True
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -109,6 +110,8 @@ def make_engine(
         random.seed(seed)
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
+    # Fabric announces its precision; wisp says device and precision itself, and why.
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     fabric = Fabric(
         accelerator=chosen_device, devices=1, precision=_FABRIC_PRECISION[chosen_precision]
     )

@@ -33,7 +33,8 @@ class _Reflect(nn.Module):
 class InstanceNorm(nn.Module):
     """Each channel of each image brought to mean 0, variance 1 over its pixels; no parameters.
 
-    Statistics are float32 inside also when ``x`` is bfloat16. Ulyanov et al. 2016, arXiv 1607.08022.
+    Statistics are float32 inside also when ``x`` is bfloat16.
+    Ulyanov et al. 2016, arXiv 1607.08022.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -46,7 +47,8 @@ class InstanceNorm(nn.Module):
             # The same function image by image, without instance_norm's copies to NCHW and back,
             # which take a third of a training step on CPUs.
             images = [
-                F.batch_norm(one, None, None, training=True, eps=NORM_EPSILON) for one in x.split(1)
+                F.batch_norm(one, None, None, training=True, eps=NORM_EPSILON)
+                for one in torch.split(x, 1)
             ]
             return images[0] if len(images) == 1 else torch.cat(images)
         return F.instance_norm(x, eps=NORM_EPSILON)
@@ -69,16 +71,18 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` [B, C, H, W], H and W at least 2; the same shape."""
-        return x + self.conv_block(x)
+        change: Tensor = self.conv_block(x)
+        return x + change
 
 
 class ResnetGenerator(nn.Module):
     """Translates images of one domain into the other: [B, 3, H, W] in [-1, 1] → the same.
 
     ``width`` is the number of channels of the first layer, ``blocks`` the number of residual
-    blocks (paper: 6 at 128 px, 9 from 256 px on). H and W are multiples of 4, at least 16; other
-    sizes come out rounded up to the next multiple of 4. Each image is translated independently of the
-    others in its batch. 64 wide with 9 blocks it has 11.378 million parameters.
+    blocks (paper: 6 at 128 px, 9 from 256 px on). H and W are multiples of 4, at least 16;
+    other sizes come out rounded up to the next multiple of 4. Each image is translated
+    independently of the others in its batch. 64 wide with 9 blocks it has 11.378 million
+    parameters.
     """
 
     def __init__(self, width: int = 64, blocks: int = 9) -> None:
@@ -117,7 +121,7 @@ class ResnetGenerator(nn.Module):
         first = state.get("model.1.weight")
         if first is None or first.ndim != 4 or first.shape[1:] != (3, 7, 7):
             raise InputError(
-                f"{name}: holds no ResNet generator of CycleGAN (no model.1.weight of N × 3 × 7 × 7)"
+                f"{name}: holds no CycleGAN generator (no model.1.weight of N × 3 × 7 × 7)"
             )
         blocks = len({key.split(".")[1] for key in state if ".conv_block." in key})
         network = cls(width=first.shape[0], blocks=blocks)

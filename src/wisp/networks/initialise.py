@@ -18,10 +18,9 @@ def initialise(module: nn.Module, generator: torch.Generator | None = None) -> n
     with torch.no_grad():
         for part in module.modules():
             if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
-                weight = part.weight
-                if is_parametrized(part, "weight"):  # spectral norm keeps the raw one elsewhere
-                    weight = part.parametrizations["weight"].original
-                weight.normal_(0.0, WEIGHT_STD, generator=generator)
+                # Spectral norm computes the weight from a raw one that it keeps elsewhere.
+                raw = "parametrizations.weight.original" if is_parametrized(part) else "weight"
+                part.get_parameter(raw).normal_(0.0, WEIGHT_STD, generator=generator)
                 if part.bias is not None:
                     part.bias.zero_()
     return module

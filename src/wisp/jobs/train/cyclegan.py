@@ -12,13 +12,13 @@ from wisp import losses
 from wisp.config import TrainConfig
 from wisp.data import seeded_generator
 from wisp.engine import Engine
-from wisp.networks.discriminator import PatchDiscriminator
-from wisp.networks.generator import ResnetGenerator
-from wisp.networks.initialise import initialise
 from wisp.jobs.train.diffaugment import augment
 from wisp.jobs.train.ema import MovingAverage
 from wisp.jobs.train.pool import ImagePool
 from wisp.jobs.train.schedule import learning_rate_factor
+from wisp.networks.discriminator import PatchDiscriminator
+from wisp.networks.generator import ResnetGenerator
+from wisp.networks.initialise import initialise
 
 BETAS = (0.5, 0.999)
 
@@ -87,7 +87,9 @@ class CycleGanTrainer:
             config.width, config.blocks, config.discriminator_width, config.spectral_norm
         )
         initialise(networks, seeded_generator(config.seed, "initialise"))
-        self.networks = networks.to(engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.networks: CycleGan = networks.to(  # type: ignore[call-overload]
+            engine.device, memory_format=torch.channels_last
+        )
         self.averages = (
             {name: MovingAverage(net, config.ema) for name, net in self._generators().items()}
             if config.ema > 0
@@ -180,7 +182,7 @@ class CycleGanTrainer:
     def _backward(self, loss: Tensor) -> None:
         loss = loss / self.config.accumulate
         scaler = self.engine.scaler
-        (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+        (loss if scaler is None else scaler.scale(loss)).backward()
 
     def _both(self, network: nn.Module, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         """``network`` of both; in one call where that is faster (images do not influence

@@ -39,7 +39,7 @@ def _shift(images: Tensor, generator: torch.Generator) -> Tensor:
     down, right = int(height * SHIFT + 0.5), int(width * SHIFT + 0.5)
     padded = F.pad(images, (right, right, down, down))
     shifted = []
-    for one in padded.split(1):
+    for one in torch.split(padded, 1):
         top = int(torch.randint(2 * down + 1, (), generator=generator))
         left = int(torch.randint(2 * right + 1, (), generator=generator))
         shifted.append(one[..., top : top + height, left : left + width])

@@ -49,7 +49,7 @@ class Distance:
         parts = [
             self._backbone.pooled(part.to(self._engine.device)).float().cpu()
             for stack in stacks
-            for part in stack.split(16)
+            for part in torch.split(stack, 16)
         ]
         return torch.cat(parts)
 

@@ -30,7 +30,7 @@ class ImagePool:
         if self.capacity == 0:
             return images
         shown = []
-        for image in images.split(1):
+        for image in torch.split(images, 1):
             if len(self._images) < self.capacity:
                 self._images.append(image.clone())
                 shown.append(image)
@@ -54,6 +54,6 @@ class ImagePool:
             if images is None
             else [
                 one.to(device).contiguous(memory_format=torch.channels_last)
-                for one in images.split(1)
+                for one in torch.split(images, 1)
             ]
         )

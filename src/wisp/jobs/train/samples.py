@@ -28,7 +28,7 @@ class Translations:
 def translate(network: nn.Module, photos: Tensor, engine: Engine) -> Tensor:
     """``photos`` [N, 3, S, S] through ``network`` one by one; float32 on the CPU."""
     results = []
-    for photo in photos.split(1):
+    for photo in torch.split(photos, 1):
         given = photo.to(engine.device).contiguous(memory_format=torch.channels_last)
         with engine.autocast():
             results.append(network(given).float().cpu())

@@ -41,7 +41,7 @@ def _optimizers(trainer: CycleGanTrainer) -> dict[str, tuple[torch.optim.Optimiz
 
 
 def _model_tensors(trainer: CycleGanTrainer) -> dict[str, Tensor]:
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name, network in trainer.networks.named_children():
         tensors |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
     for name, average in trainer.averages.items():
@@ -167,7 +167,7 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _like(parameter: Tensor, value: Tensor) -> Tensor:
-    """``value`` on the device and in the memory layout of ``parameter`` (the fused Adam needs it)."""
+    """``value`` on the device and in the layout of ``parameter``, which the fused Adam needs."""
     if value.shape != parameter.shape:
         return value.to(parameter.device)  # the step count
     return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
