@@ -202,8 +202,8 @@ def make_groups(
         root: the folder that names are relative to.
         group_by: ``folder`` (relative to root), ``prefix`` (of the name, before ``__``), ``name``
             (without folder and suffix), ``near-duplicate`` (perceptual hashes differ in at most
-            ``NEAR_DIFFERENCE`` of the bits, transitively), ``auto`` (prefix where there is one, else
-            the file alone; groups with near-duplicate members are joined), or a regular expression
+            ``NEAR_DIFFERENCE`` of the bits, transitively), ``auto`` (prefix where there is one,
+            else the file alone; groups with near-duplicate members are joined), or a regular expression
             whose first group is taken from the path relative to root.
         phashes: perceptual hash of each file (hex digits or empty), or None if unknown.
 
