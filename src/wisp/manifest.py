@@ -203,8 +203,8 @@ def make_groups(
         group_by: ``folder`` (relative to root), ``prefix`` (of the name, before ``__``), ``name``
             (without folder and suffix), ``near-duplicate`` (perceptual hashes differ in at most
             ``NEAR_DIFFERENCE`` of the bits, transitively), ``auto`` (prefix where there is one,
-            else the file alone; groups with near-duplicate members are joined), or a regular expression
-            whose first group is taken from the path relative to root.
+            else the file alone; groups with near-duplicate members are joined), or a regular
+            expression whose first group is taken from the path relative to root.
         phashes: perceptual hash of each file (hex digits or empty), or None if unknown.
 
     Raises:

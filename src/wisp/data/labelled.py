@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from wisp import images, manifest, rundir
+from wisp import images, manifest
 from wisp.errors import InputError
 from wisp.manifest import FileRecord
 
@@ -158,10 +159,23 @@ def _class_files(root: Path) -> Iterator[tuple[images.ImageFile, str, Split | No
 
 
 def _read_metadata(root: Path) -> dict[str, dict[str, str]]:
-    """Rows of metadata.jsonl by normalised path; only text values are kept."""
+    """Rows of metadata.jsonl by normalised path; only text values are kept.
+
+    A damaged line is an error: without its row, groups would be guessed and the split could leak.
+    """
     rows: dict[str, dict[str, str]] = {}
     for folder in [root, *(root / name for name in _SPLIT_NAMES)]:
-        for row in rundir.read_jsonl(folder / "metadata.jsonl"):
+        file = folder / "metadata.jsonl"
+        if not file.is_file():
+            continue
+        for number, line in enumerate(file.read_bytes().splitlines(), start=1):
+            try:
+                row = json.loads(line) if line.strip() else None
+            except ValueError as error:
+                raise InputError(
+                    f"{file}: line {number} is not JSON ({error}); make the data set anew, or "
+                    "remove the file to go without its groups"
+                ) from None
             if isinstance(row, dict) and isinstance(row.get("file_name"), str):
                 text = {key: value for key, value in row.items() if isinstance(value, str)}
                 rows[os.path.normpath(folder / row["file_name"])] = text
