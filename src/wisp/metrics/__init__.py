@@ -17,6 +17,7 @@ from wisp.metrics.decisions import (
 from wisp.metrics.distance import frechet_distance, kernel_distance
 from wisp.metrics.ranking import (
     Curve,
+    RankingStatistic,
     auroc,
     average_precision,
     macro,
@@ -30,6 +31,7 @@ __all__ = [
     "CalibrationBin",
     "Curve",
     "Interval",
+    "RankingStatistic",
     "accuracy",
     "auroc",
     "auroc_interval",

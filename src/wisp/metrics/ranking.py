@@ -13,6 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
+RankingStatistic = Callable[[ArrayLike, ArrayLike, ArrayLike | None], Floats]
+"""Scores [N], labels [N] and weights [..., N] or None to values [...]."""
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -112,7 +115,7 @@ def tpr_at_fpr(
 
 
 def macro(
-    statistic: Callable[[Floats, NDArray[np.bool_], ArrayLike | None], Floats],
+    statistic: RankingStatistic,
     probabilities: ArrayLike,
     labels: ArrayLike,
     weights: ArrayLike | None = None,

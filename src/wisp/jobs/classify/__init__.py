@@ -1,0 +1,238 @@
+"""Train a smoke detector: ``run`` does what ``wisp classify`` does."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wisp.config import ClassifyConfig, to_json
+from wisp.data import LabelledItem, PictureDataset
+from wisp.detectors import DetectorSettings, save_detector, worker_count
+from wisp.engine import Engine, make_engine
+from wisp.jobs.classify.features import AUGMENTED_COPIES, compute_features, feature_batches
+from wisp.jobs.classify.fit import Check, Outcome, Stopped, fit, head_groups, network_groups
+from wisp.jobs.classify.parts import Parts, read_parts
+from wisp.jobs.classify.validation import Validated, validate_detector
+from wisp.metrics import Interval
+from wisp.networks.backbone import load_backbone
+from wisp.networks.detector import Detector
+from wisp.progress import say
+from wisp.rundir import RunDir, write_json
+
+__all__ = ["ClassifyResult", "run"]
+
+_CHECKED_PICTURES = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifyResult:
+    """What ``wisp classify`` hands back; also ``result.json``."""
+
+    out: Path
+    classes: list[str]
+    positive: str
+    threshold: float
+    """Probability of the positive class, chosen on the validation part."""
+    auroc: Interval
+    """On the validation part, with its 95 % interval over groups, as the next two."""
+    balanced_accuracy: Interval
+    accuracy: Interval
+    training_images: int
+    validation_images: int
+    validation_groups: int
+    skipped: int
+    steps: int
+    best_step: int
+    stopped: Stopped
+    seconds: float
+    notes: list[str]
+
+
+def run(config: ClassifyConfig) -> ClassifyResult:
+    """Train a detector on labelled sets and choose its threshold on their validation part.
+
+    Writes the run directory ``config.out``: ``model.safetensors``, ``detector.json``,
+    ``metrics.jsonl``, ``validation_predictions.csv``, ``result.json`` and what every run holds.
+
+    Raises:
+        InputError: sets, weights or settings that cannot be used.
+        TrainingDivergedError: the loss became NaN or infinite.
+    """
+    start_s = time.monotonic()
+    engine = make_engine(config.device, config.precision, config.seed)
+    # The weights first: a wrong name should not cost the reading of all pictures.
+    backbone = load_backbone(config.backbone, config.weights, config.size)
+    folder = RunDir.create(config.out, "classify", to_json(config))
+    say(f"computing on {engine.why}")
+    folder.write_environment(device=str(engine.device), precision=engine.precision, why=engine.why)
+    parts = read_parts(config)
+    names = [f"dataset-{i}" for i in range(len(config.datasets))]
+    folder.write_inputs(
+        parts.files,
+        parents=dict(zip(names if len(names) > 1 else ["dataset"], config.datasets, strict=True)),
+        skipped=[skipped.to_json() for skipped in parts.skipped],
+    )
+    _announce(parts)
+    freeze = config.freeze_norm or config.finetune == "head"
+    detector = Detector(backbone, parts.classes, config.hidden, freeze).to(engine.device)
+    train = _pictures(parts, parts.train, config, augment=config.augment)
+    positive = parts.classes.index(config.positive)
+    training = _train_head if config.finetune == "head" else _train_network
+    outcome = training(detector, train, parts, positive, config, engine, folder)
+    validated = validate_detector(
+        detector, parts.validation, parts.targets(parts.validation), config, engine
+    )
+    validated.write_predictions(folder.path / "validation_predictions.csv")
+    settings = DetectorSettings(
+        backbone=config.backbone,
+        hidden=config.hidden,
+        classes=parts.classes,
+        positive=config.positive,
+        size=config.size,
+        threshold=validated.threshold,
+        threshold_rule=config.threshold,
+        mean=list(backbone.mean),
+        std=list(backbone.std),
+        validation=validated.to_json(),
+    )
+    save_detector(folder.path, detector, settings)
+    result = _result(config, parts, outcome, validated, time.monotonic() - start_s)
+    write_json(folder.path / "result.json", {**dataclasses.asdict(result), "out": str(config.out)})
+    say(f"validation AUROC {result.auroc}, threshold {result.threshold:.3f}")
+    return result
+
+
+def _announce(parts: Parts) -> None:
+    say(
+        f"{len(parts.train)} pictures to train on, {len(parts.validation)} to validate on, "
+        f"classes {', '.join(parts.classes)}"
+        + (f"; {len(parts.skipped)} unreadable files skipped" if parts.skipped else "")
+    )
+    for note in parts.notes:
+        say(note)
+
+
+def _pictures(
+    parts: Parts, items: Sequence[LabelledItem], config: ClassifyConfig, *, augment: bool
+) -> PictureDataset:
+    return PictureDataset(
+        [item.path for item in items],
+        parts.targets(items),
+        size=config.size,
+        augment=augment,
+        seed=config.seed,
+    )
+
+
+def _checked_items(parts: Parts, seed: int) -> list[LabelledItem]:
+    """Validation pictures that are looked at during training: all, or an even sample of them."""
+    items = parts.validation
+    if len(items) <= _CHECKED_PICTURES:
+        return items
+    order = np.random.default_rng(seed).permutation(len(items))[:_CHECKED_PICTURES]
+    chosen = [items[i] for i in sorted(order)]
+    # A rare class may have been missed altogether; one picture of it keeps the AUROC defined.
+    for label in sorted(set(parts.classes) - {item.label for item in chosen}):
+        chosen.append(next(item for item in items if item.label == label))
+    return chosen
+
+
+def _train_head(
+    detector: Detector,
+    train: PictureDataset,
+    parts: Parts,
+    positive: int,
+    config: ClassifyConfig,
+    engine: Engine,
+    folder: RunDir,
+) -> Outcome:
+    """Train the head on features that are computed once."""
+    copies = AUGMENTED_COPIES if config.augment else 0
+    backbone = detector.backbone
+    train_features = compute_features(
+        backbone, train, copies, engine, config.workers, "features for training"
+    )
+    held = _pictures(parts, parts.validation, config, augment=False)
+    features = compute_features(
+        backbone, held, 0, engine, config.workers, "features for validation"
+    )[0].to(engine.device)
+    targets = torch.tensor(held.targets)
+
+    def check() -> Check:
+        detector.head.eval()
+        with torch.no_grad():
+            return Check.of(detector.head(features), targets, positive)
+
+    batches = feature_batches(
+        train_features, train, config.steps, config.images_per_step, config.balance
+    )
+    groups = head_groups(detector.head, config)
+    return fit(detector.head, groups, batches, check, config, engine, folder)
+
+
+def _train_network(
+    detector: Detector,
+    train: PictureDataset,
+    parts: Parts,
+    positive: int,
+    config: ClassifyConfig,
+    engine: Engine,
+    folder: RunDir,
+) -> Outcome:
+    """Train backbone and head."""
+    # Convolutions are about a fifth faster in this layout; the numbers stay the same.
+    detector.to(memory_format=torch.channels_last)
+    workers = worker_count(config.workers)
+    held = _pictures(parts, _checked_items(parts, config.seed), config, augment=False)
+
+    def check() -> Check:
+        detector.eval()
+        logits, targets = [], []
+        with torch.inference_mode():
+            for pictures, labels, _ in held.ordered_loader():
+                with engine.autocast():
+                    logits.append(detector(pictures.to(engine.device)).float().cpu())
+                targets.append(labels)
+        return Check.of(torch.cat(logits), torch.cat(targets), positive)
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        loader = train.training_loader(
+            0, config.steps, config.images_per_step, balance=config.balance, workers=workers
+        )
+        for pictures, labels, _ in loader:
+            yield pictures.contiguous(memory_format=torch.channels_last), labels
+
+    groups = network_groups(detector.backbone, detector.head, config)
+    return fit(detector, groups, batches(), check, config, engine, folder)
+
+
+def _result(
+    config: ClassifyConfig, parts: Parts, outcome: Outcome, validated: Validated, seconds: float
+) -> ClassifyResult:
+    notes = list(parts.notes)
+    if outcome.stopped == "interrupted":
+        notes.append(f"Stopped by Ctrl-C at step {outcome.steps} of {config.steps}.")
+    return ClassifyResult(
+        out=config.out,
+        classes=parts.classes,
+        positive=config.positive,
+        threshold=validated.threshold,
+        auroc=validated.intervals["auroc"],
+        balanced_accuracy=validated.intervals["balanced_accuracy"],
+        accuracy=validated.intervals["accuracy"],
+        training_images=len(parts.train),
+        validation_images=len(parts.validation),
+        validation_groups=len({item.group for item in parts.validation}),
+        skipped=len(parts.skipped),
+        steps=outcome.steps,
+        best_step=outcome.best_step,
+        stopped=outcome.stopped,
+        seconds=round(seconds, 1),
+        notes=notes,
+    )

@@ -1,0 +1,177 @@
+"""Measure a detector on real pictures: ``run`` does what ``wisp evaluate`` does."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wisp.config import EvaluateConfig, to_json
+from wisp.detectors import DetectorSettings, load_detector, score_pictures
+from wisp.engine import make_engine
+from wisp.errors import InputError
+from wisp.jobs.evaluate.figures import (
+    Scored,
+    calibration_json,
+    confusion_json,
+    curves_json,
+    group_rows,
+    intervals,
+    summary,
+)
+from wisp.jobs.evaluate.testsets import check_overlap, read_test_sets
+from wisp.jobs.evaluate.worst import write_worst
+from wisp.metrics import Interval
+from wisp.progress import say
+from wisp.rundir import RunDir, write_json, write_text
+
+__all__ = ["EvaluateResult", "run"]
+
+Figures = dict[str, Interval]
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateResult:
+    """What ``wisp evaluate`` hands back; ``metrics.json`` holds more."""
+
+    out: Path
+    positive: str
+    threshold: float
+    threshold_source: str
+    images: int
+    groups: int
+    figures: Figures
+    """Over all sets: auroc, average_precision, balanced_accuracy, tpr_at_fpr_01, tpr_at_fpr_05,
+    accuracy, tpr, fpr, each with its 95 % interval over groups."""
+    sets: dict[str, Figures]
+    """The same for each set by itself, by its folder's name."""
+    overlaps: int
+    """Test pictures that were seen in training."""
+    skipped: int
+    seconds: float
+    notes: list[str]
+
+
+def run(config: EvaluateConfig) -> EvaluateResult:
+    """Score test sets that hold one folder per class, and write all figures.
+
+    Writes the run directory ``config.out``: ``metrics.json``, ``predictions.csv``, ``worst/`` and
+    what every run holds.
+
+    Raises:
+        InputError: no detector, unknown class folders, nothing readable, or test pictures that
+            were seen in training (unless ``config.allow_overlap``).
+    """
+    start_s = time.monotonic()
+    detector, settings = load_detector(config.detector)
+    if config.positive is not None and config.positive not in settings.classes:
+        raise InputError(
+            f"--positive {config.positive}: the detector knows {', '.join(settings.classes)}; "
+            "name one of them"
+        )
+    pictures, skipped = read_test_sets(config, settings)
+    overlaps, note = check_overlap(config.detector, pictures, config.allow_overlap)
+    notes = [note] if note else []
+    for line in notes:
+        say(line)
+    engine = make_engine(config.device, config.precision, config.seed)
+    folder = RunDir.create(config.out, "evaluate", to_json(config))
+    folder.write_environment(device=str(engine.device), precision=engine.precision, why=engine.why)
+    scores = score_pictures(
+        detector, [picture.path for picture in pictures], settings.size, engine, config.workers
+    )
+    kept = [p for p, readable in zip(pictures, scores.readable, strict=True) if readable]
+    skipped = skipped + scores.skipped
+    if not kept:
+        raise InputError(f"{config.real[0]}: no picture could be read; see {skipped[0].path}")
+    folder.write_inputs(
+        [{**p.record().to_json(), "label": p.label, "set": p.set_name} for p in kept],
+        parents={"detector": config.detector},
+        skipped=[item.to_json() for item in skipped],
+    )
+    positive, threshold, source = _threshold(config, settings)
+    scored = Scored(
+        kept,
+        settings.classes,
+        settings.classes.index(positive),
+        threshold,
+        scores.probabilities[scores.readable],
+    )
+    pooled = intervals(scored, config.bootstrap, config.seed)
+    of_sets = {name: scored.part(_in_set(scored, name)) for name in _names(scored)}
+    per_set = {
+        name: intervals(part, config.bootstrap, config.seed) for name, part in of_sets.items()
+    }
+    write_json(
+        folder.path / "metrics.json",
+        {
+            **summary(scored, pooled),
+            "threshold": threshold,
+            "threshold_source": source,
+            "positive": positive,
+            "classes": settings.classes,
+            "per_set": {name: summary(of_sets[name], per_set[name]) for name in of_sets},
+            "per_group": group_rows(scored),
+            "confusion": confusion_json(scored),
+            "calibration": calibration_json(scored),
+            "curves": curves_json(scored),
+            "overlaps": [overlap.to_json() for overlap in overlaps],
+            "skipped": [item.to_json() for item in skipped],
+            "notes": notes,
+        },
+    )
+    _write_predictions(folder.path / "predictions.csv", scored)
+    write_worst(folder.path, scored, config.pictures, detector, settings.size, engine)
+    result = EvaluateResult(
+        out=config.out,
+        positive=positive,
+        threshold=threshold,
+        threshold_source=source,
+        images=len(kept),
+        groups=len({picture.group for picture in kept}),
+        figures=pooled,
+        sets=per_set,
+        overlaps=len(overlaps),
+        skipped=len(skipped),
+        seconds=round(time.monotonic() - start_s, 1),
+        notes=notes,
+    )
+    write_json(folder.path / "result.json", {**dataclasses.asdict(result), "out": str(config.out)})
+    for name, figures in per_set.items():
+        say(f"{name}: AUROC {figures['auroc']}, false alarms {figures['fpr']}")
+    return result
+
+
+def _threshold(config: EvaluateConfig, settings: DetectorSettings) -> tuple[str, float, str]:
+    """Positive class, threshold, and where the threshold comes from."""
+    positive = config.positive or settings.positive
+    if config.threshold is not None:
+        return positive, config.threshold, "--threshold"
+    if positive != settings.positive:
+        # The saved threshold is one for the other class's probability.
+        return positive, 0.5, f"0.5, as the detector was trained to find {settings.positive}"
+    return positive, settings.threshold, f"validation ({settings.threshold_rule})"
+
+
+def _names(scored: Scored) -> list[str]:
+    return list(dict.fromkeys(picture.set_name for picture in scored.pictures))
+
+
+def _in_set(scored: Scored, name: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return np.array([picture.set_name == name for picture in scored.pictures])
+
+
+def _write_predictions(path: Path, scored: Scored) -> None:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["file", "set", "group", "label", "score", "predicted"])
+    called = scored.called
+    for item, score, index in zip(scored.pictures, scored.scores, called, strict=True):
+        place = [item.path, item.set_name, item.group, item.label]
+        writer.writerow([*place, f"{score:.6g}", scored.classes[index]])
+    write_text(path, stream.getvalue())

@@ -1,0 +1,90 @@
+"""Ask a detector about pictures: ``run`` does what ``wisp predict`` does."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from pathlib import Path
+
+from wisp import images
+from wisp.config import PredictConfig
+from wisp.detectors import load_detector, score_pictures
+from wisp.engine import make_engine
+from wisp.errors import InputError
+from wisp.metrics import decide
+from wisp.rundir import write_text
+
+__all__ = ["PredictResult", "Prediction", "run"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What the detector says about one picture."""
+
+    path: Path
+    score: float
+    """Probability of the positive class."""
+    label: str
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictResult:
+    """What ``wisp predict`` hands back."""
+
+    detector: Path
+    positive: str
+    threshold: float
+    predictions: list[Prediction]
+    """In the order the pictures were found."""
+    skipped: list[images.Skipped]
+    """Unreadable files, with the reason."""
+    out: Path | None
+
+    @property
+    def rows(self) -> list[tuple[Path, float, str]]:
+        """(path, score, label) of each picture."""
+        return [(found.path, found.score, found.label) for found in self.predictions]
+
+
+def run(config: PredictConfig) -> PredictResult:
+    """Score pictures; with ``config.out`` also write them as CSV (``file,score,label``).
+
+    Raises InputError when the detector or a source is not usable, or no picture can be read.
+    """
+    detector, settings = load_detector(config.detector)
+    files = images.find_images(config.images)
+    if config.out is not None and config.out.is_dir():
+        raise InputError(f"--out {config.out} is a folder; name a CSV file")
+    engine = make_engine(config.device, config.precision)
+    scores = score_pictures(
+        detector, [file.path for file in files], settings.size, engine, config.workers
+    )
+    if not scores.readable.any():
+        first = scores.skipped[0]
+        raise InputError(
+            f"{first.path}: {first.reason}; none of {len(files)} files can be read as a picture"
+        )
+    threshold = settings.threshold if config.threshold is None else config.threshold
+    called = decide(scores.probabilities, settings.positive_index, threshold)
+    predictions = [
+        Prediction(file.path, float(row[settings.positive_index]), settings.classes[index])
+        for file, row, index, readable in zip(
+            files, scores.probabilities, called, scores.readable, strict=True
+        )
+        if readable
+    ]
+    if config.out is not None:
+        _write_csv(config.out, predictions)
+    return PredictResult(
+        config.detector, settings.positive, threshold, predictions, scores.skipped, config.out
+    )
+
+
+def _write_csv(path: Path, predictions: list[Prediction]) -> None:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["file", "score", "label"])
+    for found in predictions:
+        writer.writerow([found.path, f"{found.score:.6g}", found.label])
+    write_text(path, stream.getvalue())

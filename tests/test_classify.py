@@ -1,0 +1,274 @@
+import csv
+import importlib
+import itertools
+import json
+import shutil
+
+import pytest
+import torch
+
+from labelled import draw, write_class, write_set
+from wisp.config import ClassifyConfig, from_json
+from wisp.data import LabelledSet
+from wisp.detectors import load_detector, read_square, score_pictures
+from wisp.engine import make_engine
+from wisp.errors import InputError, TrainingDivergedError
+from wisp.jobs import classify
+from wisp.jobs.classify.fit import Check, head_groups, network_groups, rate_factor
+from wisp.networks.backbone import load_backbone
+from wisp.rundir import RunDir, read_json, read_jsonl
+
+QUICK = {
+    "backbone": "test_resnet",
+    "weights": "none",
+    "size": 32,
+    "steps": 40,
+    "images_per_step": 16,
+    "learning_rate": 3e-3,
+    "backbone_learning_rate": 3e-3,
+    "freeze_norm": False,
+    "validate_every": 10,
+    "patience": 0,
+    "workers": 0,
+    "device": "cpu",
+}
+
+
+def config(root, out, **changes):
+    roots = root if isinstance(root, tuple) else (root,)
+    return ClassifyConfig(roots, out=out, **{**QUICK, **changes})
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    return write_set(tmp_path_factory.mktemp("set"), 40)
+
+
+@pytest.fixture(scope="module")
+def trained(labelled, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "detector"
+    return classify.run(config(labelled, out))
+
+
+def test_full_training_learns_and_describes_itself(trained, labelled):
+    assert trained.stopped == "finished" and trained.steps == 40
+    assert trained.auroc.value > 0.95
+    assert trained.auroc.low <= trained.auroc.value <= trained.auroc.high
+    run = RunDir.open(trained.out, "classify")
+    assert from_json(ClassifyConfig, run.config).steps == 40
+    rows = read_jsonl(run.metrics_file)
+    losses = [row["loss"] for row in rows if "loss" in row]
+    assert len(losses) == 4 and losses[-1] < 0.3  # chance is 0.69
+    assert [row["step"] for row in rows if "validation" in row] == [10, 20, 30, 40]
+    settings = read_json(trained.out / "detector.json")
+    assert settings["classes"] == ["clean", "smoky"] and settings["positive"] == "smoky"
+    assert settings["threshold"] == trained.threshold and settings["size"] == 32
+    assert settings["validation"]["auroc"]["value"] == trained.auroc.value
+    assert run.parent("dataset") is None and "dataset" in run.inputs["parents"]
+    files = run.inputs["files"]
+    assert len(files) == 80 and all(len(row["sha256"]) == 64 for row in files)
+    train = {row["group"] for row in files if row["split"] == "train"}
+    held = {row["group"] for row in files if row["split"] == "validation"}
+    assert train and held and not train & held
+    with (trained.out / "validation_predictions.csv").open() as stream:
+        predictions = list(csv.DictReader(stream))
+    assert len(predictions) == trained.validation_images
+    for row in predictions:
+        assert (float(row["score"]) >= trained.threshold) == (row["predicted"] == "smoky")
+    assert json.loads((trained.out / "result.json").read_text())["auroc"]["value"] is not None
+
+
+def test_saved_detector_gives_the_validation_scores_again(trained):
+    detector, settings = load_detector(trained.out)
+    with (trained.out / "validation_predictions.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    engine = make_engine("cpu", "auto", seed=5)
+    scores = score_pictures(detector, [r["file"] for r in rows], settings.size, engine, 0)
+    found = scores.probabilities[:, settings.positive_index]
+    assert found == pytest.approx([float(r["score"]) for r in rows], abs=1e-4)
+
+
+def test_same_seed_same_detector(labelled, tmp_path):
+    runs = [classify.run(config(labelled, tmp_path / n, steps=5, seed=3)) for n in "ab"]
+    first, second = (load_detector(run.out)[0].state_dict() for run in runs)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_head_training_leaves_the_backbone_alone(labelled, tmp_path, augment):
+    changes = {"finetune": "head", "hidden": 16, "augment": augment, "weights": "random"}
+    result = classify.run(config(labelled, tmp_path / "head", **changes))
+    detector, _ = load_detector(result.out)
+    backbone = load_backbone("test_resnet", "random")
+    for name, tensor in backbone.state_dict().items():
+        torch.testing.assert_close(detector.backbone.state_dict()[name], tensor)
+    assert detector.head[0].out_features == 16
+    assert result.auroc.value > 0.8
+
+
+def test_head_on_features_is_the_head_on_pictures(labelled, tmp_path):
+    changes = {"finetune": "head", "augment": False, "weights": "random", "precision": "32"}
+    result = classify.run(config(labelled, tmp_path / "head", **changes))
+    checks = [r for r in read_jsonl(result.out / "metrics.jsonl") if "validation" in r]
+    best = next(r for r in checks if r["step"] == result.best_step)
+    # The loop measured on features what the finished detector does on pictures.
+    assert best["validation"]["auroc"] == pytest.approx(result.auroc.value)
+
+
+def test_early_stop_restores_the_best_weights(labelled, tmp_path):
+    changes = {"learning_rate": 0.2, "backbone_learning_rate": 0.2, "patience": 2, "steps": 400}
+    result = classify.run(config(labelled, tmp_path / "run", **changes, validate_every=2))
+    assert result.stopped == "early"
+    assert result.steps == result.best_step + 2 * 2 < 400
+    rows = read_jsonl(result.out / "metrics.jsonl")
+    checks = {r["step"]: r["validation"]["loss"] for r in rows if "validation" in r}
+    assert checks[result.best_step] == min(checks.values())
+
+
+def test_ctrl_c_keeps_the_best_weights_so_far(labelled, tmp_path, monkeypatch):
+    fit = importlib.import_module("wisp.jobs.classify.fit")
+    real, calls = fit._step, []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 25:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(fit, "_step", interrupted)
+    result = classify.run(config(labelled, tmp_path / "run"))
+    assert (result.stopped, result.steps) == ("interrupted", 24)
+    assert result.best_step in (10, 20) and "Ctrl-C" in result.notes[-1]
+    load_detector(result.out)
+    calls[:] = [1] * 20
+    with pytest.raises(KeyboardInterrupt):
+        classify.run(config(labelled, tmp_path / "early"))
+    with pytest.raises(InputError, match="did not finish"):
+        load_detector(tmp_path / "early")
+
+
+def test_a_loss_that_is_no_number_is_said(labelled, tmp_path):
+    changes = {"learning_rate": 0.99, "backbone_learning_rate": 0.99, "precision": "32"}
+    fit = importlib.import_module("wisp.jobs.classify.fit")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit.F, "cross_entropy", lambda *a, **k: a[0].sum() * float("nan"))
+        with pytest.raises(TrainingDivergedError, match=r"nan at step 1; .*--learning-rate 0\.99"):
+            classify.run(config(labelled, tmp_path / "run", **changes))
+
+
+def test_split_by_file_leaks_and_says_so(tmp_path):
+    write_set(tmp_path / "set", 30)
+    result = classify.run(config(tmp_path / "set", tmp_path / "run", split="file", steps=1))
+    files = RunDir(result.out).inputs["files"]
+    sides = {s: {r["group"] for r in files if r["split"] == s} for s in ("train", "validation")}
+    assert sides["train"] & sides["validation"]
+    assert sum(r["split"] == "validation" for r in files) == 12
+    assert any("both sides" in note for note in result.notes)
+
+
+def test_folders_decide_and_several_sets_are_joined(tmp_path):
+    for split, count, first in (("train", 20, 0), ("validation", 8, 20)):
+        write_class(tmp_path / "a" / split / "clean", count, False, first)
+        write_class(tmp_path / "a" / split / "smoky", count, True, first)
+    write_set(tmp_path / "b", 16, first=40)
+    result = classify.run(config((tmp_path / "a", tmp_path / "b"), tmp_path / "run", steps=2))
+    files = RunDir(result.out).inputs["files"]
+    for row in files:
+        if "/a/" in row["path"]:
+            assert f"/{row['split']}/" in row["path"]
+    drawn = [row["split"] for row in files if "/b/" in row["path"]]
+    assert {"train", "validation"} == set(drawn)
+    assert set(RunDir(result.out).inputs["parents"]) == {"dataset-0", "dataset-1"}
+
+
+def test_one_photo_on_both_sides_is_refused(tmp_path):
+    for split in ("train", "validation"):
+        write_set(tmp_path / "set" / split, 8)
+    with pytest.raises(InputError, match=r"16 photos .*--split group"):
+        classify.run(config(tmp_path / "set", tmp_path / "run"))
+    result = classify.run(config(tmp_path / "set", tmp_path / "run2", split="group", steps=1))
+    assert result.notes == []
+
+
+def test_a_group_on_both_sides_is_noted(tmp_path):
+    write_class(tmp_path / "set/train/clean", 7, False)
+    write_class(tmp_path / "set/train/smoky", 7, True)
+    write_class(tmp_path / "set/validation/clean", 5, False, first=7)
+    write_class(tmp_path / "set/validation/smoky", 5, True, first=7)
+    result = classify.run(config(tmp_path / "set", tmp_path / "run", steps=1))
+    assert any("place-3" in note for note in result.notes)
+
+
+def test_sets_that_cannot_work_are_refused(tmp_path):
+    write_set(tmp_path / "set", 8)
+    with pytest.raises(InputError, match="--positive fire: the classes are clean, smoky"):
+        classify.run(config(tmp_path / "set", tmp_path / "run", positive="fire"))
+    write_class(tmp_path / "one" / "smoky", 8, True)
+    with pytest.raises(InputError, match="only the class smoky"):
+        classify.run(config(tmp_path / "one", tmp_path / "run1"))
+    shutil.copytree(tmp_path / "set" / "smoky", tmp_path / "other" / "fog")
+    shutil.copytree(tmp_path / "set" / "clean", tmp_path / "other" / "clean")
+    with pytest.raises(InputError, match=r"set has the classes clean, smoky, but .*clean, fog"):
+        classify.run(config((tmp_path / "set", tmp_path / "other"), tmp_path / "run2"))
+    write_class(tmp_path / "few/train/clean", 4, False)
+    write_class(tmp_path / "few/train/smoky", 4, True)
+    write_class(tmp_path / "few/validation/clean", 4, False, first=4)
+    with pytest.raises(InputError, match="validation part holds no picture of smoky"):
+        classify.run(config(tmp_path / "few", tmp_path / "run3"))
+
+
+def test_bad_files_are_skipped_and_listed(tmp_path):
+    write_set(tmp_path / "set", 16)
+    (tmp_path / "set/clean/empty.jpg").touch()
+    (tmp_path / "set/smoky/text.jpg").write_text("hello")
+    result = classify.run(config(tmp_path / "set", tmp_path / "run", steps=1))
+    assert result.skipped == 2
+    skipped = RunDir(result.out).inputs["skipped"]
+    assert {row["path"].rsplit("/", 1)[1] for row in skipped} == {"empty.jpg", "text.jpg"}
+
+
+def test_three_classes(tmp_path):
+    write_set(tmp_path / "set", 24)
+    (tmp_path / "set/dark").mkdir()
+    for index in range(24):
+        picture = draw(1000 + index, False).point(lambda v: v // 6)
+        picture.save(tmp_path / f"set/dark/place-{index // 2}__{index:03d}.png")
+    result = classify.run(config(tmp_path / "set", tmp_path / "run"))
+    assert result.classes == ["clean", "dark", "smoky"]
+    assert result.auroc.value > 0.8
+
+
+def test_learning_rates_fall_towards_the_stem(tmp_path):
+    backbone, head = load_backbone("resnet10t", "none"), torch.nn.Linear(512, 2)
+    settings = config(tmp_path, tmp_path / "run", learning_rate=1e-2, backbone_learning_rate=1e-3)
+    groups = network_groups(backbone, head, settings)
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
+    assert len(rates) == len(list(backbone.parameters())) + 2
+    assert rates[id(head.weight)] == 1e-2
+    assert rates[id(backbone.net.layer4[0].conv1.weight)] == 1e-3
+    assert rates[id(backbone.net.conv1[0].weight)] == pytest.approx(1e-3 * 0.7**4)
+    decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    assert decays[id(head.bias)] == 0 and decays[id(head.weight)] == settings.weight_decay
+    assert len(head_groups(head, settings)) == 2
+
+
+def test_schedule_warms_up_and_ends_near_zero():
+    factors = [rate_factor(step, 100) for step in range(100)]
+    assert factors[:10] == pytest.approx([0.1 * (i + 1) for i in range(10)])
+    assert max(factors) == 1.0 and factors[-1] < 0.001
+    assert all(a >= b for a, b in itertools.pairwise(factors[10:]))
+    assert rate_factor(0, 1) == 1.0
+
+
+def test_check_of_perfect_logits():
+    check = Check.of(torch.tensor([[3.0, -3.0], [-3.0, 3.0]]), torch.tensor([0, 1]), 1)
+    assert (check.auroc, check.balanced_accuracy) == (1.0, 1.0)
+    assert check.loss == pytest.approx(0.00248, abs=1e-4)
+
+
+def test_detectors_see_pictures_as_training_does(labelled):
+    from wisp.data import PictureDataset
+
+    item = LabelledSet.open(labelled).items[0]
+    expected = PictureDataset([item.path], [0], size=32)[0][0]
+    torch.testing.assert_close(read_square(item.path, 32), expected)

@@ -1,0 +1,115 @@
+import csv
+
+import pytest
+import torch
+
+from labelled import write_set
+from wisp.config import PredictConfig
+from wisp.detectors import DetectorSettings, load_detector, save_detector, worker_count
+from wisp.errors import InputError
+from wisp.jobs import predict
+from wisp.networks.backbone import load_backbone
+from wisp.networks.detector import Detector
+from wisp.rundir import RunDir, read_json, write_json
+
+
+@pytest.fixture
+def detector(tmp_path):
+    torch.manual_seed(0)
+    backbone = load_backbone("test_resnet", "random")
+    net = Detector(backbone, ["clean", "smoky"]).eval()
+    run = RunDir.create(tmp_path / "detector", "classify", {})
+    settings = DetectorSettings(
+        "test_resnet", 0, ["clean", "smoky"], "smoky", 32, 0.5, "balanced",
+        list(backbone.mean), list(backbone.std), {},
+    )  # fmt: skip
+    save_detector(run.path, net, settings)
+    return run.path
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    return write_set(tmp_path / "pictures", 4)
+
+
+def test_every_picture_gets_a_score_and_a_label(detector, pictures, tmp_path):
+    config = PredictConfig(
+        detector, (str(pictures),), out=tmp_path / "out.csv", threshold=0.51, device="cpu"
+    )
+    result = predict.run(config)
+    assert len(result.predictions) == 8 and result.positive == "smoky"
+    assert [path for path, _, _ in result.rows] == sorted(path for path, _, _ in result.rows)
+    for found in result.predictions:
+        assert 0 <= found.score <= 1
+        assert found.label == ("smoky" if found.score >= 0.51 else "clean")
+    with (tmp_path / "out.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["file"] for row in rows] == [str(path) for path, _, _ in result.rows]
+    assert [row["label"] for row in rows] == [label for _, _, label in result.rows]
+
+
+def test_threshold_at_the_ends(detector, pictures):
+    labels = [
+        {found.label for found in predict.run(
+            PredictConfig(detector, (str(pictures),), threshold=t, device="cpu")
+        ).predictions}
+        for t in (0.0, 1.0)
+    ]  # fmt: skip
+    assert labels == [{"smoky"}, {"clean"}]
+
+
+def test_bad_files_are_skipped_and_only_nothing_left_is_an_error(detector, pictures, tmp_path):
+    (pictures / "text.jpg").write_text("not a picture")
+    (pictures / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    result = predict.run(PredictConfig(detector, (str(pictures),), device="cpu"))
+    assert len(result.predictions) == 8
+    assert {skipped.path.name for skipped in result.skipped} == {"text.jpg", "gone.png"}
+    assert all(skipped.reason for skipped in result.skipped)
+    with pytest.raises(InputError, match=r"text\.jpg: .*none of 1 files"):
+        predict.run(PredictConfig(detector, (str(pictures / "text.jpg"),), device="cpu"))
+    with pytest.raises(InputError, match="out"):
+        predict.run(PredictConfig(detector, (str(pictures),), out=tmp_path, device="cpu"))
+
+
+def test_a_picture_scores_the_same_alone_and_among_others(detector, pictures):
+    together = predict.run(PredictConfig(detector, (str(pictures),), device="cpu", precision="32"))
+    found = together.predictions[5]
+    alone = predict.run(
+        PredictConfig(detector, (str(found.path),), device="cpu", precision="32")
+    ).predictions[0]
+    assert alone.score == pytest.approx(found.score, abs=1e-5)
+
+
+def test_damaged_detectors_are_named(detector, pictures):
+    def run():
+        predict.run(PredictConfig(detector, (str(pictures),), device="cpu"))
+
+    whole = (detector / "model.safetensors").read_bytes()
+    (detector / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"model\.safetensors: damaged"):
+        run()
+    (detector / "model.safetensors").write_bytes(whole)
+    settings = read_json(detector / "detector.json")
+    write_json(detector / "detector.json", {**settings, "hidden": 8})
+    with pytest.raises(InputError, match=r"does not fit detector\.json"):
+        run()
+    del settings["threshold"]
+    write_json(detector / "detector.json", settings)
+    with pytest.raises(InputError, match="lacks 'threshold'"):
+        run()
+    (detector / "detector.json").unlink()
+    with pytest.raises(InputError, match="did not finish"):
+        run()
+
+
+def test_loading_leaves_the_random_state_alone(detector):
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    load_detector(detector)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_worker_count():
+    assert worker_count(0) == 0 and worker_count(3) == 3
+    assert 1 <= worker_count(None) <= 8
