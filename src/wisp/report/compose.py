@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 
 from wisp.report import source, wording
@@ -157,7 +158,7 @@ def _evaluation(run: RunFiles) -> Page:
         _steps(chain),
         _kept(sections),
         _banner(run, evaluation.rendered),
-        _missing(chain),
+        problems=_missing(chain),
     )
 
 
@@ -186,7 +187,6 @@ def _detector(run: RunFiles) -> Page:
             f"reaches an AUROC of {wording.score(detector.auroc.value)}. That says how well it "
             "learned its lesson, not how it will do on real smoke."
         )
-    lead.append("Next: wisp evaluate THIS_RUN REAL_PHOTOS --out EVAL, with one folder per class.")
     caveats = []
     if detector.split == "file":
         caveats.append(
@@ -219,6 +219,7 @@ def _detector(run: RunFiles) -> Page:
                 made_section(chain),
             ]
         ),
+        next_command=f"wisp evaluate {_word(run)} REAL_PHOTOS --out EVALUATION",
     )
 
 
@@ -240,7 +241,6 @@ def _dataset(run: RunFiles) -> Page:
     else:
         headline = "A data set without a list of its pictures"
         lead.append("Its metadata.jsonl is missing or empty, so nothing can be counted.")
-    lead.append("Next: wisp classify THIS_DATASET --out DETECTOR.")
     caveats = []
     if dataset.shared_groups:
         caveats.append(
@@ -270,6 +270,7 @@ def _dataset(run: RunFiles) -> Page:
         tuple(numbers),
         (),
         _kept([*_dataset_sections(chain, pictures), skipped_section(chain), made_section(chain)]),
+        next_command=f"wisp classify {_word(run)} --out DETECTOR",
     )
 
 
@@ -285,7 +286,6 @@ def _training(run: RunFiles) -> Page:
         f"It ran for {source.describe(training)} {ended}.",
         "Losses of a CycleGAN do not say how good the smoke is: look at the samples, then make a "
         "data set and let a detector that is tested on real smoke be the judge.",
-        "Next: wisp synth PHOTOS --model THIS_RUN --out DATASET.",
     ]
     numbers = [
         Tile(
@@ -324,7 +324,13 @@ def _training(run: RunFiles) -> Page:
                 made_section(chain),
             ]
         ),
+        next_command=f"wisp synth PHOTOS --model {_word(run)} --out DATASET",
     )
+
+
+def _word(run: RunFiles) -> str:
+    """The run's path as one word of a command line."""
+    return shlex.quote(str(run.path))
 
 
 def _shown(estimate: Estimate) -> Estimate:

@@ -6,9 +6,9 @@ import dataclasses
 
 from markupsafe import Markup
 
-from wisp.report import charts, wording
-from wisp.report.charts import Figure
+from wisp.report import charts, lines, wording
 from wisp.report.evaluation import Scores
+from wisp.report.lines import Figure
 from wisp.report.page import Section
 from wisp.report.read import Estimate, RunFiles, mapping, number, sequence, text, whole
 
@@ -94,15 +94,15 @@ def _series(
 def _curves(rows: list[dict[str, object]]) -> list[Figure]:
     drawn: list[Figure] = []
     loss, checked = _series(rows, "loss"), _series(rows, "loss", "validation")
-    lines = []
+    drawn_together: list[lines.Series] = []
     if loss[0]:
-        lines.append(charts.Series("training", *loss, "clean"))
+        drawn_together.append(lines.Series("training", *loss, "clean"))
     if checked[0]:
-        lines.append(charts.Series("validation", *checked, "smoky", raw=False))
-    if lines:
-        drawn.append(Figure("Loss", charts.curves("Loss over steps", lines)))
+        drawn_together.append(lines.Series("validation", *checked, "smoky", raw=False))
+    if drawn_together:
+        drawn.append(Figure("Loss", lines.curves("Loss over steps", drawn_together)))
     scores = [
-        charts.Series(name, *_series(rows, key, "validation"), class_, raw=False)
+        lines.Series(name, *_series(rows, key, "validation"), class_, raw=False)
         for key, name, class_ in (
             ("auroc", "AUROC", "smoky"),
             ("balanced_accuracy", "balanced accuracy", "clean"),
@@ -110,9 +110,11 @@ def _curves(rows: list[dict[str, object]]) -> list[Figure]:
     ]
     kept = [one for one in scores if one.steps]
     if kept:
+        lowest = 0.5 if min(min(one.values) for one in kept) >= 0.5 else 0.0
         drawn.append(
             Figure(
-                "Validation scores", charts.curves("Validation scores over steps", kept, top=1.0)
+                "Validation scores",
+                lines.curves("Validation scores over steps", kept, y_range=(lowest, 1.0)),
             )
         )
     return drawn

@@ -162,6 +162,7 @@ class Evaluation:
     sets: tuple[SetRow, ...]
     groups: tuple[GroupRow, ...]
     positive_groups: int
+    negative_groups: int
     scores: Scores
     tally: Tally | None
     confusion: tuple[tuple[int, ...], ...]
@@ -216,7 +217,8 @@ def load_evaluation(run: RunFiles) -> Evaluation:
         classes=classes,
         sets=_sets(metrics, predictions, positive, threshold),
         groups=groups,
-        positive_groups=sum(bool(row.scores.positive or row.tpr is not None) for row in groups),
+        positive_groups=sum(bool(row.scores.positive) or row.tpr is not None for row in groups),
+        negative_groups=sum(bool(row.scores.negative) or row.fpr is not None for row in groups),
         scores=scores,
         tally=tally,
         confusion=counts,

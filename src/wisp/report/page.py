@@ -86,6 +86,7 @@ class Page:
     steps: tuple[Step, ...]
     sections: tuple[Section, ...]
     banner: Banner | None = None
+    next_command: str = ""
     problems: tuple[str, ...] = ()
 
 

@@ -115,14 +115,18 @@ class RunFiles:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.problems: list[str] = []
+        self._read: dict[str, object] = {}  # data sets are asked for their rows several times
         self.kind = text(mapping(self._try(read_json, "config.json", {})).get("kind"), "unknown")
 
     def _try(self, read: Callable[[Path], object], name: str, default: T) -> T | object:
         path = self.path / name
+        if name in self._read:
+            return self._read[name]
         if not path.exists():
             return default
         try:
-            return read(path)
+            self._read[name] = read(path)
+            return self._read[name]
         except InputError as error:
             problem = str(error)
         except (OSError, UnicodeDecodeError, csv.Error) as error:

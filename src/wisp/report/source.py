@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from wisp.report import charts, wording
-from wisp.report.charts import Figure
+from wisp.report import charts, lines, wording
 from wisp.report.dataset import model_name
+from wisp.report.lines import Figure
 from wisp.report.page import Section
 from wisp.report.pictures import Pictures
 from wisp.report.read import Estimate, RunFiles, number, sequence, text, whole
@@ -146,9 +146,9 @@ def model_section(model: str) -> Section:
 
 def _curves(rows: list[dict[str, object]]) -> list[Figure]:
     drawn: list[Figure] = []
-    for title, *lines in _LOSSES:
+    for title, *pairs in _LOSSES:
         series = []
-        for key, name, class_ in lines:
+        for key, name, class_ in pairs:
             points = [
                 (step, value)
                 for row in rows
@@ -157,10 +157,10 @@ def _curves(rows: list[dict[str, object]]) -> list[Figure]:
             ]
             if points:
                 series.append(
-                    charts.Series(name, [p[0] for p in points], [p[1] for p in points], class_)
+                    lines.Series(name, [p[0] for p in points], [p[1] for p in points], class_)
                 )
         if series:
-            drawn.append(Figure(title, charts.curves(title, series)))
+            drawn.append(Figure(title, lines.curves(title, series)))
     distances = [
         (step, distance.value)
         for row in rows
@@ -170,8 +170,8 @@ def _curves(rows: list[dict[str, object]]) -> list[Figure]:
     if distances:
         values = [value for _, value in distances if value is not None]
         title = "Kernel distance to real smoky photos"
-        line = charts.Series("distance", [step for step, _ in distances], values, raw=False)
-        drawn.append(Figure(title, charts.curves(title, [line])))
+        line = lines.Series("distance", [step for step, _ in distances], values, raw=False)
+        drawn.append(Figure(title, lines.curves(title, [line])))
     return drawn
 
 

@@ -42,7 +42,7 @@ class Frame:
     y_range: tuple[float, float] = (0.0, 1.0)
     width: float = 420.0
     height: float = 320.0
-    left: float = 46.0
+    left: float = 60.0
     right: float = 14.0
     top: float = 14.0
     bottom: float = 46.0

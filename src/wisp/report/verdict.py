@@ -14,6 +14,7 @@ from wisp.report.evaluation import Evaluation
 TRUSTED, GOOD, HELPFUL, WEAK = 0.95, 0.85, 0.70, 0.5
 FEW_GROUPS = 20  # below, a bootstrap over groups gives rough intervals
 VERY_FEW_GROUPS = 6
+TOO_FEW_GROUPS = 3  # of either class: hardly more than anecdotes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,8 @@ def _headline(evaluation: Evaluation) -> tuple[str, str]:
         if auroc.value > 0.75:
             return "Promising, but these photos are too few to prove anything", "open"
         return f"Not shown to tell {positive} from {negative} any better than guessing", "poor"
+    if evaluation.positive_groups < TOO_FEW_GROUPS or evaluation.negative_groups < TOO_FEW_GROUPS:
+        return "Too few scenes to say how far it can be trusted", "open"
     if low < HELPFUL:
         return "Better than guessing, but not yet of use as an alarm", "poor"
     if _threshold_is_off(evaluation):

@@ -26,16 +26,16 @@ def score(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A share as whole per cent; one decimal below 1 % and above 99 %.
+    r"""A share as whole per cent; one decimal below 1 % and above 99 %.
 
     >>> percent(0.934), percent(0.9968), percent(1.0)
-    ('93 %', '99.7 %', '100 %')
+    ('93\u202f%', '99.7\u202f%', '100\u202f%')
     """
     if value is None:
         return NO_VALUE
     share = 100 * value
     near_end = 0 < share < 0.95 or 99.05 < share < 99.95
-    return f"{share:.1f} %" if near_end else f"{share:.0f} %"
+    return f"{share:.1f}\u202f%" if near_end else f"{share:.0f}\u202f%"
 
 
 def interval(estimate: Estimate, *, as_percent: bool = False) -> str:
@@ -43,15 +43,18 @@ def interval(estimate: Estimate, *, as_percent: bool = False) -> str:
     if estimate.low is None or estimate.high is None:
         return ""
     if as_percent:
-        return f"{percent(estimate.low).removesuffix(' %')} – {percent(estimate.high)}"
-    return f"{score(estimate.low)} – {score(estimate.high)}"
+        return f"{percent(estimate.low)[:-2]}\u202f–\u202f{percent(estimate.high)}"
+    if estimate.high > 1:
+        return f"{estimate.low:.3g}\u202f–\u202f{estimate.high:.3g}"
+    places = 3 if estimate.low >= 0.985 else 2
+    return f"{estimate.low:.{places}f}\u202f–\u202f{estimate.high:.{places}f}"
 
 
 def count(value: int | float | None) -> str:
-    """A whole number with thin spaces between thousands.
+    r"""A whole number with thin spaces between thousands.
 
     >>> count(12345)
-    '12 345'
+    '12\u202f345'
     """
     return NO_VALUE if value is None else f"{round(value):,}".replace(",", "\u202f")
 
