@@ -1,0 +1,188 @@
+"""What describes the pictures: metadata, boxes for COCO and YOLO, and the data set's card."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wisp.config import SynthConfig
+from wisp.jobs.synth.plan import Photo
+from wisp.jobs.synth.render import Row
+from wisp.rundir import write_json, write_jsonl, write_text
+
+SPLITS = ("train", "validation")
+_PRIVATE = ("width", "height")
+
+
+def write_metadata(out: Path, rows: Sequence[Row]) -> None:
+    """``metadata.jsonl`` of the whole set, and one below each split for Hugging Face `datasets`,
+    which reads only those; file names are relative to the folder the file is in."""
+    public = [{k: v for k, v in row.items() if k not in _PRIVATE} for row in rows]
+    write_jsonl(out / "metadata.jsonl", public)
+    for split in SPLITS:
+        own = [
+            {**row, "file_name": row["file_name"].removeprefix(f"{split}/")}
+            for row in public
+            if row["split"] == split
+        ]
+        if own:
+            write_jsonl(out / split / "metadata.jsonl", own)
+
+
+def write_boxes(out: Path, photos: Sequence[Photo], rows: Sequence[Row]) -> None:
+    """``annotations/coco_SPLIT.json`` and ``annotations/yolo`` of the smoky and clean pictures."""
+    size = {row["source"]: (row["width"], row["height"]) for row in rows if row["label"] == "smoky"}
+    for split in SPLITS:
+        own = [row for row in rows if row["split"] == split]
+        if own:
+            write_json(out / "annotations" / f"coco_{split}.json", _coco(own, size))
+    _write_yolo(out / "annotations" / "yolo", photos, rows)
+
+
+def _coco(rows: Sequence[Row], size: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
+    pictures: list[dict[str, Any]] = []
+    boxes: list[dict[str, Any]] = []
+    for number, row in enumerate(rows, start=1):
+        width, height = size[row["source"]]
+        pictures.append(
+            {"id": number, "file_name": row["file_name"], "width": width, "height": height}
+        )
+        if row["box"] is not None:
+            boxes.append(
+                {
+                    "id": len(boxes) + 1,
+                    "image_id": number,
+                    "category_id": 1,
+                    "bbox": row["box"],
+                    "area": row["box"][2] * row["box"][3],
+                    "iscrowd": 0,
+                    "segmentation": [],
+                }
+            )
+    return {
+        "info": {"description": "made by wisp synth; file names are relative to the data set"},
+        "images": pictures,
+        "annotations": boxes,
+        "categories": [{"id": 1, "name": "smoke"}],
+    }
+
+
+def _write_yolo(folder: Path, photos: Sequence[Photo], rows: Sequence[Row]) -> None:
+    """Labels in YOLO's layout: ``images/SPLIT`` are links to the split folders, because YOLO looks
+    for a picture's label where its path says ``images``, under ``labels``."""
+    by_file = {row["file_name"]: row for row in rows}
+    lists: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for photo in photos:
+        if photo.clean_file() not in by_file:
+            continue
+        lists[photo.split].append(f"./images/{photo.clean_file()}")
+        copy = 1
+        while (row := by_file.get(photo.smoky_file(copy))) is not None:
+            lists[photo.split].append(f"./images/{photo.smoky_file(copy)}")
+            write_text(folder / photo.label_file(copy), _yolo_line(row))
+            copy += 1
+    used = [split for split in SPLITS if lists[split]]
+    for split in used:
+        write_text(folder / f"{split}.txt", "\n".join(lists[split]) + "\n")
+        link = folder / "images" / split
+        link.parent.mkdir(parents=True, exist_ok=True)
+        # A file system without links keeps labels and lists; the pictures must be copied there.
+        with contextlib.suppress(OSError):
+            if not link.is_symlink():
+                link.symlink_to(Path(os.path.relpath(folder.parent.parent / split, link.parent)))
+    write_text(
+        folder / "data.yaml",
+        f"path: .\ntrain: train.txt\nval: {used[-1]}.txt\nnames:\n  0: smoke\n",
+    )
+
+
+def _yolo_line(row: Row) -> str:
+    if row["box"] is None:
+        return ""
+    x, y, width, height = row["box"]
+    across, down = row["width"], row["height"]
+    centre_x, centre_y = (x + width / 2) / across, (y + height / 2) / down
+    return f"0 {centre_x:.6f} {centre_y:.6f} {width / across:.6f} {height / down:.6f}\n"
+
+
+def write_card(
+    out: Path,
+    config: SynthConfig,
+    rows: Sequence[Row],
+    *,
+    exact_mask: bool,
+    reconstructed: bool,
+    skipped: int,
+    probe: Mapping[str, Any] | None,
+) -> None:
+    """``card.md``: what the set is, how it was made, how to open it, what to beware of."""
+    counts = Counter((row["split"], row["label"]) for row in rows)
+    groups = {
+        split: len({row["group"] for row in rows if row["split"] == split}) for split in SPLITS
+    }
+    table = "\n".join(
+        f"| {split} | {counts[split, 'clean']} | {counts[split, 'smoky']} | {groups[split]} |"
+        for split in SPLITS
+        if groups[split]
+    )
+    clean = (
+        "the photos sent through the generator pair (clean → smoky → clean), so that both classes "
+        "carry the generator's traces"
+        if reconstructed
+        else "the photos' own pixels, decoded and encoded exactly as the smoky ones"
+    )
+    masks = (
+        "`masks/` holds the opacity of the smoke (8 bit, 255 opaque), `annotations/` its boxes "
+        "(COCO, YOLO; opacity above 5 %). They are exact: the smoke was computed, not detected."
+        if exact_mask
+        else "This model repaints pixels, so there are no masks or boxes; `coverage` and "
+        "`mean_opacity` are estimated from the change."
+    )
+    auroc = (probe or {}).get("auroc")
+    if isinstance(auroc, Mapping) and auroc.get("value") is not None:
+        told = (
+            f"A small network tells the set's clean pictures from the original photos with AUROC "
+            f"{auroc['value']:.2f} (chance: 0.50)."
+        )
+    else:
+        told = f"Not measured: {(probe or {}).get('description', 'switched off')}"
+    write_text(
+        out / "card.md",
+        f"""# A synthetic smoke data set
+
+Made by `wisp synth` with model `{config.model}`, strength {config.strength}, seed {config.seed}.
+The smoke is synthetic; the photos behind it are the maker's, and so are the rights to them.
+
+| split | clean | smoky | groups |
+| --- | --- | --- | --- |
+{table}
+
+- A group (camera, place, near-duplicates; `--group-by {config.group_by}`) is on one side only, with
+  all that was made of it. Photos that could not be read: {skipped}.
+- The clean class shows {clean} (JPEG quality {config.quality}).
+- {masks}
+- `metadata.jsonl`: file_name, label, split, group, source, source_sha256, model, strength
+  (times the model's own optical density), seed, coverage (part of the pixels with opacity above
+  10 %), mean_opacity, box ([x, y, width, height] in px).
+
+## Fingerprint
+{told}
+
+## Open it
+```python
+torchvision.datasets.ImageFolder("{out.name}/train")
+datasets.load_dataset("imagefolder", data_dir="{out.name}")
+pycocotools.coco.COCO("{out.name}/annotations/coco_train.json")  # masks must be exact
+```
+Ultralytics: classify with `data={out.name}`, detect with
+`data={out.name}/annotations/yolo/data.yaml`.
+
+## Beware
+A detector that does well on this set's validation part has shown that it finds *synthetic* smoke.
+Measure it on real photos: `wisp evaluate`.
+""",
+    )

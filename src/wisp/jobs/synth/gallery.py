@@ -1,0 +1,66 @@
+"""Randomly chosen validation photos before and after, small enough to show in a page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from wisp.images import encode_jpeg, encode_png
+from wisp.jobs.synth.plan import Photo, draw
+from wisp.jobs.synth.render import Row
+from wisp.rundir import write_bytes, write_json
+
+_PICTURES = 12
+_LONG_SIDE_PX = 960
+
+
+def write_gallery(out: Path, photos: Sequence[Photo], rows: Sequence[Row], seed: int) -> None:
+    """``gallery/NNN-{before,after}.jpg``, ``NNN-mask.png`` and ``index.json``.
+
+    Up to twelve photos, drawn from validation (from all, if there is no such part): not chosen for
+    their looks.
+    """
+    by_file = {row["file_name"]: row for row in rows}
+    done = [photo for photo in photos if photo.smoky_file(1) in by_file]
+    candidates = [photo for photo in done if photo.split == "validation"] or done
+    chosen = sorted(candidates, key=lambda photo: draw(seed, "gallery", photo.sha256, photo.name))
+    folder = out / "gallery"
+    if folder.exists():
+        shutil.rmtree(folder)
+    index: list[dict[str, Any]] = []
+    for number, photo in enumerate(chosen[:_PICTURES]):
+        row = by_file[photo.smoky_file(1)]
+        name = f"{number:03d}"
+        write_bytes(
+            folder / f"{name}-before.jpg", encode_jpeg(_small(out / photo.clean_file()), 88)
+        )
+        write_bytes(
+            folder / f"{name}-after.jpg", encode_jpeg(_small(out / photo.smoky_file(1)), 88)
+        )
+        mask = out / photo.mask_file(1)
+        if mask.exists():
+            write_bytes(folder / f"{name}-mask.png", encode_png(_small(mask)))
+        index.append(
+            {
+                "name": photo.name,
+                "before": f"{name}-before.jpg",
+                "after": f"{name}-after.jpg",
+                "mask": f"{name}-mask.png" if mask.exists() else None,
+                "strength": row["strength"],
+                "coverage": row["coverage"],
+            }
+        )
+    write_json(folder / "index.json", index)
+
+
+def _small(path: str | os.PathLike[str]) -> Image.Image:
+    with Image.open(path) as image:
+        image.draft(image.mode, (_LONG_SIDE_PX, _LONG_SIDE_PX))
+        image.load()
+        image.thumbnail((_LONG_SIDE_PX, _LONG_SIDE_PX), reducing_gap=2.0)
+        return image.copy()

@@ -1,0 +1,332 @@
+"""Scan, plan, render, describe. A run that was killed goes on where it stopped.
+
+``result.json`` is written last: a data set without it is not finished. Until then
+``.journal.jsonl`` says which photos are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wisp.config import SynthConfig, to_json
+from wisp.errors import InputError
+from wisp.images import Skipped, UnreadableImageError, find_images, scan
+from wisp.jobs.synth.annotations import write_boxes, write_card, write_metadata
+from wisp.jobs.synth.gallery import write_gallery
+from wisp.jobs.synth.plan import Photo, make_plan
+from wisp.jobs.synth.probe import measure_fingerprint
+from wisp.jobs.synth.render import Job, Row, render_photo
+from wisp.models import SmokeModel, load
+from wisp.progress import progress, say
+from wisp.rundir import RunDir, read_json, read_jsonl, write_json, write_jsonl
+
+_JOURNAL = ".journal.jsonl"
+_RESULT = "result.json"
+_FREE_TO_CHANGE = ("workers",)
+
+
+@dataclasses.dataclass(frozen=True)
+class SynthResult:
+    """What ``wisp synth`` made: ``run`` is the data set, the rest are counts."""
+
+    run: Path
+    photos: int
+    clean: int
+    smoky: int
+    train: int
+    validation: int
+    groups: int
+    skipped: int
+    masks: bool
+    clean_class: str
+    probe_auroc: float | None
+    seconds: float
+
+
+def run(config: SynthConfig) -> SynthResult:
+    """Make the data set that ``config`` describes, or finish one that was begun.
+
+    Raises InputError when nothing is usable, when ``--out`` holds something else, and for the
+    mistakes named in :mod:`wisp.models` and :mod:`wisp.manifest`; WispError when the disk is full.
+    """
+    start_s = time.monotonic()
+    folder, resumed = _open_folder(config)
+    model = _load_model(config)
+    reconstruct = _reconstructs(config, model)
+    workers = config.workers or os.cpu_count() or 1
+    scanned, skipped = scan(_images_outside(config), workers, "reading photos")
+    if not scanned:
+        raise InputError(
+            f"{config.photos[0]}: none of {len(skipped)} pictures can be used; the first: "
+            f"{skipped[0].path}: {skipped[0].reason}"
+        )
+    photos = make_plan(config, scanned)
+    if folder is None:
+        folder = RunDir.create(config.out, "synth", to_json(config))
+    journal = _Journal(folder.path / _JOURNAL, model.name)
+    finished = journal.open(photos) if resumed else journal.start()
+    folder.write_environment(model=model.name, kind=model.kind)
+    _write_inputs(folder, config, photos, skipped)
+
+    job = Job(config, folder.path, model, reconstruct)
+    bad = _render_all(job, photos, finished, journal, workers)
+    photos = [photo for photo in photos if photo.path not in {b.path for b in bad}]
+    if not photos:
+        raise InputError(f"{bad[0].path}: {bad[0].reason}, and no other photo is left")
+    skipped += bad
+    rows = [row for photo in photos for row in finished[photo.name]]
+    _write_inputs(folder, config, photos, skipped)
+    probe = _describe(job, photos, rows, len(skipped))
+    result = _result(job, photos, rows, skipped, probe, time.monotonic() - start_s)
+    summary = dataclasses.asdict(result)
+    summary.pop("run")
+    write_json(folder.path / _RESULT, summary)
+    journal.path.unlink(missing_ok=True)
+    _say_result(result, skipped)
+    return result
+
+
+def _open_folder(config: SynthConfig) -> tuple[RunDir | None, bool]:
+    """The data set to go on with and True, or None and False if there is nothing yet."""
+    out = config.out
+    if not (out / "config.json").exists():
+        if out.is_dir() and any(out.iterdir()):
+            raise InputError(f"--out {out} is not empty; name another folder or remove it")
+        if out.exists() and not out.is_dir():
+            raise InputError(f"--out {out} is a file; name a folder that does not exist yet")
+        return None, False
+    folder = RunDir(out)
+    if folder.kind != "synth" or (out / _RESULT).exists():
+        raise InputError(
+            f"--out {out} holds a finished '{folder.kind}' run; name another folder or remove it"
+        )
+    before, now = folder.config, to_json(config)
+    changed = [key for key in now if key not in _FREE_TO_CHANGE and before.get(key) != now.get(key)]
+    if changed:
+        flag = "--" + changed[0].replace("_", "-")
+        raise InputError(
+            f"--out {out} holds an unfinished data set with {flag} {before.get(changed[0])}, not "
+            f"{now[changed[0]]}; repeat its flags to finish it, or remove it"
+        )
+    folder.sweep_temporary()
+    say(f"{out}: going on with the unfinished data set")
+    return folder, True
+
+
+def _load_model(config: SynthConfig) -> SmokeModel:
+    if config.model == "procedural":
+        return load(config.model)
+    return load(config.model, device=config.device, precision=config.precision)
+
+
+def _reconstructs(config: SynthConfig, model: SmokeModel) -> bool:
+    """Whether the clean class is sent through the generator pair."""
+    if model.kind == "procedural" or config.clean_class == "pixels":
+        return False
+    if not model.can_reconstruct and config.clean_class == "auto":
+        say(
+            f"{model.name} has one direction only: the clean class keeps the photos' own pixels, "
+            "so a detector may learn the generator's traces (see the fingerprint probe)"
+        )
+        return False
+    if not model.can_reconstruct:
+        raise InputError(
+            f"--clean-class reconstructed: {model.name} has one direction only; take "
+            "--clean-class pixels, or a run of `wisp train`, which holds both"
+        )
+    return True
+
+
+def _images_outside(config: SynthConfig) -> list[Any]:
+    """The input files, without those of the data set itself if it lies inside a source."""
+    out = config.out.resolve()
+    files = [file for file in find_images(config.photos) if out not in file.path.absolute().parents]
+    if not files:
+        raise InputError(f"{config.photos[0]}: holds no pictures besides --out {config.out}")
+    return files
+
+
+def _write_inputs(
+    folder: RunDir, config: SynthConfig, photos: Sequence[Photo], skipped: Sequence[Skipped]
+) -> None:
+    parents = {}
+    model = Path(config.model)
+    if config.model != "procedural":
+        for place in (model, *model.absolute().parents[:3]):
+            if (place / "config.json").exists() and RunDir(place).kind == "train":
+                parents["model"] = place
+                break
+    folder.write_inputs(
+        [photo.record() for photo in photos],
+        parents=parents,
+        skipped=[entry.to_json() for entry in skipped],
+    )
+
+
+class _Journal:
+    """Which photos are finished, with their metadata rows; survives a kill."""
+
+    def __init__(self, path: Path, model: str) -> None:
+        self.path, self._model = path, model
+
+    def start(self) -> dict[str, list[Row]]:
+        """Begin; nothing is finished."""
+        write_jsonl(self.path, [{"model": self._model}])
+        return {}
+
+    def open(self, photos: Sequence[Photo]) -> dict[str, list[Row]]:
+        """Rows by photo name; InputError if model or photos are others than before."""
+        if not self.path.exists():
+            return self.start()
+        head, *entries = read_jsonl(self.path) or [{"model": self._model}]
+        out = self.path.parent
+        if head.get("model") != self._model:
+            raise InputError(
+                f"--out {out} was begun with {head.get('model')}, but the model is now "
+                f"{self._model}; remove {out} and start again"
+            )
+        known = {(photo.name, photo.sha256, photo.split) for photo in photos}
+        for entry in entries:
+            if (entry["name"], entry["sha256"], entry["split"]) not in known:
+                raise InputError(
+                    f"--out {out}: {entry['name']} is no longer among the photos, or has changed; "
+                    f"remove {out} and start again"
+                )
+        # A killed append may have left half a line: write the whole ones anew.
+        write_jsonl(self.path, [head, *entries])
+        return {entry["name"]: entry["rows"] for entry in entries}
+
+    def add(self, photo: Photo, rows: list[Row]) -> None:
+        """Note that ``photo`` is finished."""
+        entry = {"name": photo.name, "sha256": photo.sha256, "split": photo.split, "rows": rows}
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _render_all(
+    job: Job,
+    photos: Sequence[Photo],
+    finished: dict[str, list[Row]],
+    journal: _Journal,
+    workers: int,
+) -> list[Skipped]:
+    """Render what is not in ``finished`` yet, and add it there; photos that have gone bad."""
+    left = [photo for photo in photos if photo.name not in finished]
+    bad: list[Skipped] = []
+    # Decoding, encoding and arithmetic release the interpreter lock: threads keep all cores busy,
+    # each with its share of torch's own threads.
+    share = max(1, (os.cpu_count() or 1) // workers)
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(share,))
+    try:
+        with (
+            _torch_threads(share),
+            progress("adding smoke", len(photos), done=len(finished), unit="img") as bar,
+        ):
+            waiting: dict[Future[list[Row]], Photo] = {}
+            queue = iter(left)
+            while True:
+                # A short queue: an error stops the work soon.
+                while len(waiting) < 2 * workers and (photo := next(queue, None)) is not None:
+                    waiting[pool.submit(render_photo, job, photo)] = photo
+                if not waiting:
+                    break
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    photo = waiting.pop(future)
+                    try:
+                        finished[photo.name] = future.result()
+                        journal.add(photo, finished[photo.name])
+                    except UnreadableImageError as error:
+                        bad.append(Skipped(photo.path, error.reason))
+                    bar.advance()
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return bad
+
+
+def _describe(
+    job: Job, photos: Sequence[Photo], rows: Sequence[Row], skipped: int
+) -> dict[str, Any] | None:
+    """Write all that is not pictures; the probe's result, if it is wanted."""
+    out, config = job.out, job.config
+    write_metadata(out, rows)
+    if job.model.exact_mask:
+        write_boxes(out, photos, rows)
+    write_gallery(out, photos, rows, config.seed)
+    probe = None
+    if config.probe:
+        probe = measure_fingerprint(out, photos, config.seed)
+        write_json(out / "probe.json", probe)
+    write_card(
+        out,
+        config,
+        rows,
+        exact_mask=job.model.exact_mask,
+        reconstructed=job.reconstruct,
+        skipped=skipped,
+        probe=probe,
+    )
+    return probe
+
+
+def _result(
+    job: Job,
+    photos: Sequence[Photo],
+    rows: Sequence[Row],
+    skipped: Sequence[Skipped],
+    probe: dict[str, Any] | None,
+    seconds: float,
+) -> SynthResult:
+    auroc = (probe or {}).get("auroc")
+    return SynthResult(
+        run=job.out,
+        photos=len(photos),
+        clean=sum(row["label"] == "clean" for row in rows),
+        smoky=sum(row["label"] == "smoky" for row in rows),
+        train=sum(row["split"] == "train" for row in rows),
+        validation=sum(row["split"] == "validation" for row in rows),
+        groups=len({photo.group for photo in photos}),
+        skipped=len(skipped),
+        masks=job.model.exact_mask,
+        clean_class="reconstructed" if job.reconstruct else "pixels",
+        probe_auroc=None if auroc is None else auroc["value"],
+        seconds=round(seconds, 2),
+    )
+
+
+def _say_result(result: SynthResult, skipped: Sequence[Skipped]) -> None:
+    say(
+        f"{result.run}: {result.clean} clean and {result.smoky} smoky pictures of {result.photos} "
+        f"photos ({result.groups} groups)"
+    )
+    if skipped:
+        say(
+            f"{len(skipped)} files were skipped (inputs.json lists them), for example "
+            f"{skipped[0].path}: {skipped[0].reason}"
+        )
+    if result.probe_auroc is not None:
+        say(f"fingerprint probe: AUROC {result.probe_auroc:.2f} (chance: 0.50)")
+
+
+def is_finished(out: Path) -> bool:
+    """Whether ``out`` is a data set that was made to the end."""
+    return (out / _RESULT).exists() and read_json(out / "config.json").get("kind") == "synth"

@@ -1,0 +1,110 @@
+"""Which photos go where: names, groups, splits and seeds, before a pixel is computed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from wisp.config import SynthConfig, parse_strength
+from wisp.images import Scanned
+from wisp.manifest import FileRecord, make_groups, split_groups
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """One clean photo and its place in the data set."""
+
+    path: Path
+    name: str
+    """Path below the class folder without suffix, with ``/``; unique in the data set."""
+    source: str
+    """Path relative to the folder that was given: what seeds depend on."""
+    sha256: str
+    phash: str
+    group: str
+    split: str
+
+    def record(self) -> dict[str, str]:
+        """The photo as ``inputs.json`` lists it."""
+        record = FileRecord(str(self.path), self.sha256, self.group, self.phash)
+        return {**record.to_json(), "split": self.split}
+
+    def clean_file(self) -> str:
+        """Path of the clean picture, relative to the data set."""
+        return f"{self.split}/clean/{self.name}.jpg"
+
+    def smoky_file(self, copy: int) -> str:
+        """Path of smoky picture number ``copy`` (from 1)."""
+        return f"{self.split}/smoky/{self.name}-{copy}.jpg"
+
+    def mask_file(self, copy: int) -> str:
+        """Path of its mask."""
+        return f"masks/{self.split}/{self.name}-{copy}.png"
+
+    def label_file(self, copy: int) -> str:
+        """Path of its YOLO label, relative to ``annotations/yolo``."""
+        return f"labels/{self.split}/smoky/{self.name}-{copy}.txt"
+
+
+def draw(seed: int, *parts: object) -> int:
+    """A number in [0, 2^53) that depends on ``seed`` and ``parts`` only: exact in any JSON."""
+    text = "/".join(str(part) for part in (seed, *parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 11
+
+
+def picture_seed(config: SynthConfig, photo: Photo, copy: int) -> int:
+    """Seed of a smoky picture: whatever the order, the workers or the other photos."""
+    return draw(config.seed, photo.sha256, photo.source, copy)
+
+
+def picture_strength(config: SynthConfig, photo: Photo, copy: int) -> float:
+    """Strength of a smoky picture, drawn from the range that was asked for."""
+    low, high = parse_strength(config.strength)
+    part = draw(config.seed, "strength", photo.sha256, photo.source, copy) / 2**53
+    return low + (high - low) * part
+
+
+def make_plan(config: SynthConfig, scanned: Sequence[Scanned]) -> list[Photo]:
+    """Choose, name, group and split the photos; the order of ``scanned`` is kept.
+
+    Raises InputError from grouping and splitting, see :mod:`wisp.manifest`.
+    """
+    chosen = list(scanned)
+    if config.limit is not None and config.limit < len(chosen):
+        lots = sorted(chosen, key=lambda photo: draw(config.seed, photo.sha256, photo.name))
+        kept = {photo.path for photo in lots[: config.limit]}
+        chosen = [photo for photo in chosen if photo.path in kept]
+    root = Path(os.path.commonpath({str(photo.root.absolute()) for photo in chosen}))
+    groups = make_groups(
+        [photo.path.absolute() for photo in chosen],
+        root,
+        config.group_by,
+        [photo.phash for photo in chosen],
+    )
+    splits = split_groups(groups, config.validation, config.seed)
+    return [
+        Photo(photo.path, name, photo.name, photo.sha256, photo.phash, group, split)
+        for photo, name, group, split in zip(chosen, _names(chosen), groups, splits, strict=True)
+    ]
+
+
+def _names(photos: Sequence[Scanned]) -> list[str]:
+    """Names without suffix. Where two photos would share one (``a.png`` and ``a.jpg``, or the same
+    name below two folders), each gets a piece of its hash; copies of one file are numbered."""
+    stems = [PurePosixPath(photo.name).with_suffix("").as_posix() for photo in photos]
+    # Upper and lower case are the same file on some systems.
+    count = Counter(stem.lower() for stem in stems)
+    names = [
+        f"{stem}~{photo.sha256[:8]}" if count[stem.lower()] > 1 else stem
+        for stem, photo in zip(stems, photos, strict=True)
+    ]
+    seen: Counter[str] = Counter()
+    unique = []
+    for name in names:
+        seen[name.lower()] += 1
+        unique.append(name if seen[name.lower()] == 1 else f"{name}~{seen[name.lower()]}")
+    return unique
