@@ -21,6 +21,7 @@ from wisp.data import (
     derive_seed,
     find_shared,
     shuffled,
+    unpaired,
 )
 from wisp.data.streams import PixelCache
 from wisp.errors import InputError
@@ -148,6 +149,36 @@ def test_each_domain_is_gone_through_in_epochs(tmp_path):
         for c, s in zip(batch["clean"], batch["smoky"], strict=True)
     }
     assert len(pairs) > 18
+
+
+def test_domains_of_equal_size_are_not_shuffled_alike(tmp_path):
+    paths = [flat(tmp_path / f"{grey}.png", grey) for grey in range(0, 200, 10)]
+    folders = UnpairedFolders(paths, paths, size=32, load_size=32, images_per_step=20)
+    batch = folders.batch(0)
+    assert [grey_of(p) for p in batch["clean"]] != [grey_of(p) for p in batch["smoky"]]
+
+
+def test_crops_differ_between_slots_and_steps(tmp_path):
+    paths = [save(tmp_path / "a.png", size=(90, 90))]
+    folders = UnpairedFolders(paths, paths, size=32, load_size=90, images_per_step=3)
+    crops = [crop for step in range(2) for crop in folders.batch(step)["clean"]]
+    assert all(not torch.equal(a, b) for a, b in itertools.combinations(crops, 2))
+
+
+@pytest.mark.parametrize(("cache_bytes", "times"), [(0, 3), (1 << 30, 1)])
+def test_memory_is_limited(domains, monkeypatch, cache_bytes, times):
+    reads: Counter[Path] = Counter()
+    decode = unpaired.images.decode
+
+    def counted(path: Path, target_px: int | None) -> Image.Image:
+        reads[path] += 1
+        return decode(path, target_px)
+
+    monkeypatch.setattr(unpaired.images, "decode", counted)
+    folders = UnpairedFolders(*domains, size=32, load_size=36, cache_bytes=cache_bytes)
+    for step in range(15):
+        folders.crop("clean", step, 0)
+    assert list(reads.values()) == [times] * 5
 
 
 def test_ranks_share_the_batch(domains):
@@ -284,6 +315,8 @@ def test_class_folders_only_any_names(tmp_path):
         for frame in range(2):
             save(tmp_path / label / f"cam{frame}__{number}.png", 10 * number + frame)
     save(tmp_path / "loose.png")
+    save(tmp_path / "masks" / "loose.png")
+    save(tmp_path / "gallery" / "loose.png")
     (tmp_path / "notes").mkdir()
     labelled = LabelledSet.open(tmp_path)
     assert labelled.classes == ["fire", "neutral", "smoke"]

@@ -131,6 +131,15 @@ def test_split_hits_the_share_with_small_groups_and_the_seed_matters():
     assert splits[0] != splits[1]
 
 
+def test_if_every_group_is_too_large_the_nearest_is_taken():
+    groups = ["a"] * 50 + ["b"] * 30 + ["c"] * 40
+    for seed in range(6):
+        sides = split_groups(groups, 0.1, seed)
+        assert {group for group, side in zip(groups, sides, strict=True) if side != "train"} == {
+            "b"
+        }
+
+
 def test_split_corner_cases():
     assert split_groups(["a", "b"], 0.0, 0) == ["train", "train"]
     assert split_groups([], 0.2, 0) == []
@@ -179,6 +188,13 @@ def test_the_index_finds_what_a_full_search_finds(train_bits, test_bits, limit):
         assert found == []
     else:
         assert distances[int(found[0].train[1:])] == min(distances)
+
+
+def test_differences_spread_over_the_whole_hash_are_found():
+    spread = [256 * number // 20 for number in range(20)]
+    train, test = record("t", phash=BASE_HASH), record("x", phash=flip_bits(BASE_HASH, *spread))
+    assert find_overlaps([train], [test], 20 / 256)
+    assert not find_overlaps([train], [test], 19 / 256)
 
 
 def test_hashes_of_64_bits_work_and_do_not_mix_with_longer_ones():
