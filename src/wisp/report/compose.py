@@ -50,34 +50,31 @@ def _made_on(run: RunFiles) -> str:
     return wording.day(text(run.environment.get("started")))
 
 
-def _source_section(chain: Chain, pictures: Pictures) -> Section | None:
-    if chain.source is not None:
-        return source.training_section(chain.source, pictures)
-    if chain.dataset is not None:
-        return source.model_section(load_dataset(chain.dataset).model)
-    return None
-
-
 def _dataset_sections(chain: Chain, pictures: Pictures) -> list[Section | None]:
-    """Gallery, source, counts and probe of the data sets."""
-    sections: list[Section | None] = []
-    if chain.dataset is not None:
-        model = load_dataset(chain.dataset).model
-        sections.append(gallery_section(chain.dataset, pictures, model))
-    sections.append(_source_section(chain, pictures))
-    for index, run in enumerate(chain.datasets):
-        only = len(chain.datasets) == 1
-        dataset = load_dataset(run)
-        sections.append(
-            dataset_section(
-                dataset,
-                "The data set" if only else f"Data set {index + 1}: {model_name(dataset.model)}",
-                "data" if only else f"data-{index + 1}",
+    """Gallery, smoke, counts and probe of the data sets."""
+    if not chain.datasets:
+        return []
+    loaded = [load_dataset(run) for run in chain.datasets]
+    gallery = gallery_section(chain.datasets, pictures)
+    smoke: dict[str, source.SourceData] = {}
+    for run, dataset in zip(chain.datasets, loaded, strict=True):
+        if dataset.model not in smoke:
+            made_by = chain.source_of(run)
+            smoke[dataset.model] = (
+                source.described(dataset.model)
+                if made_by is None
+                else source.trained(made_by, pictures, model_name(dataset.model))
             )
+    single = len(loaded) == 1
+    counts = [
+        dataset_section(
+            dataset,
+            "The data set" if single else f"Data set {index}: {model_name(dataset.model)}",
+            "data" if single else f"data-{index}",
         )
-        if index == 0:
-            sections.append(probe_section(dataset))
-    return sections
+        for index, dataset in enumerate(loaded, start=1)
+    ]
+    return [gallery, source.source_section(list(smoke.values())), *counts, probe_section(loaded)]
 
 
 def _banner(run: RunFiles, rendered: bool) -> Banner | None:
@@ -89,19 +86,20 @@ def _banner(run: RunFiles, rendered: bool) -> Banner | None:
 
 def _steps(chain: Chain) -> tuple[Step, ...]:
     steps = []
-    if chain.dataset is not None:
-        dataset = load_dataset(chain.dataset)
-        if chain.source is not None:
-            training = source.load_training(chain.source)
-            steps.append(Step("Smoke model", f"CycleGAN, {source.describe(training)}", "source"))
-        else:
-            steps.append(Step("Smoke model", model_name(dataset.model), "source"))
-        total = sum(load_dataset(run).images for run in chain.datasets)
+    if chain.datasets:
+        loaded = [load_dataset(run) for run in chain.datasets]
+        facts = [f"CycleGAN, {source.describe(source.load_training(r))}" for r in chain.sources]
+        models = dict.fromkeys(
+            model_name(dataset.model)
+            for run, dataset in zip(chain.datasets, loaded, strict=True)
+            if chain.source_of(run) is None
+        )
+        steps.append(Step("Smoke", "; ".join([*facts, *models]), "source"))
         steps.append(
             Step(
-                "Data set",
-                wording.plural(total, "labelled picture"),
-                "data" if len(chain.datasets) == 1 else "data-1",
+                "Data set" if len(loaded) == 1 else f"{len(loaded)} data sets",
+                wording.plural(sum(dataset.images for dataset in loaded), "labelled picture"),
+                "data" if len(loaded) == 1 else "data-1",
             )
         )
     if chain.detector is not None:
@@ -319,7 +317,7 @@ def _training(run: RunFiles) -> Page:
         (),
         _kept(
             [
-                source.training_section(run, pictures),
+                source.source_section([source.trained(run, pictures)]),
                 skipped_section(chain),
                 made_section(chain),
             ]

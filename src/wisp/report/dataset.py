@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
@@ -11,6 +12,8 @@ from wisp.report import charts, wording
 from wisp.report.page import Section
 from wisp.report.pictures import Pictures
 from wisp.report.read import Estimate, RunFiles, number, text, whole
+
+_PAIRS, _PAIRS_OF_EACH = 12, 6  # shown of an only data set, and of each of several
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,18 +103,40 @@ class Pair:
 
 
 @dataclasses.dataclass(frozen=True)
-class GalleryData:
-    """Pairs, drawn at random when the data set was made."""
+class Wall:
+    """Pairs of one data set, drawn at random when it was made."""
 
-    pairs: tuple[Pair, ...]
-    any_mask: bool
-    left_out: int
     model: str
+    pairs: tuple[Pair, ...]
+    left_out: int
 
 
-def gallery_section(run: RunFiles, pictures: Pictures, model: str) -> Section | None:
-    """Randomly chosen validation photos before and after."""
-    rows = run.json_list("gallery/index.json")
+@dataclasses.dataclass(frozen=True)
+class GalleryData:
+    """The pairs of every data set."""
+
+    walls: tuple[Wall, ...]
+    any_mask: bool
+
+
+def gallery_section(runs: Sequence[RunFiles], pictures: Pictures) -> Section | None:
+    """Randomly chosen validation photos before and after, of each data set."""
+    most = _PAIRS if len(runs) == 1 else _PAIRS_OF_EACH
+    walls = [wall for run in runs if (wall := _wall(run, pictures, most)).pairs]
+    if not walls:
+        return None
+    masked = any(pair.mask for wall in walls for pair in wall.pairs)
+    return Section(
+        "gallery",
+        "Before and after",
+        "Before and after",
+        "gallery.html.j2",
+        GalleryData(tuple(walls), masked),
+    )
+
+
+def _wall(run: RunFiles, pictures: Pictures, most: int) -> Wall:
+    rows = run.json_list("gallery/index.json")[:most]
     pairs: list[Pair] = []
     for row in rows:
         folder = run.path / "gallery"
@@ -132,20 +157,7 @@ def gallery_section(run: RunFiles, pictures: Pictures, model: str) -> Section | 
                 number(row.get("coverage")),
             )
         )
-    if not pairs:
-        return None
-    return Section(
-        "gallery",
-        "Before and after",
-        "Before and after",
-        "gallery.html.j2",
-        GalleryData(
-            tuple(pairs),
-            any(pair.mask for pair in pairs),
-            len(rows) - len(pairs),
-            model_name(model),
-        ),
-    )
+    return Wall(model_name(load_dataset(run).model), tuple(pairs), len(rows) - len(pairs))
 
 
 def model_name(model: str) -> str:
@@ -182,43 +194,51 @@ def dataset_section(dataset: Dataset, title: str = "The data set", anchor: str =
 
 
 @dataclasses.dataclass(frozen=True)
-class ProbeData:
-    """The fingerprint probe and what it means."""
+class Probed:
+    """The fingerprint probe of one data set and what it means."""
 
     dataset: Dataset
+    model: str
     sentence: str
-    tone: str
 
 
-def probe_section(dataset: Dataset) -> Section | None:
-    """Whether the clean pictures of the set give away how they were made."""
-    probe = dataset.probe
-    if probe.value is None:
+def probe_section(datasets: Sequence[Dataset]) -> Section | None:
+    """Whether the clean pictures of the sets give away how they were made."""
+    probed = [
+        Probed(dataset, model_name(dataset.model), _probe_words(dataset))
+        for dataset in datasets
+        if dataset.probe.known
+    ]
+    if not probed:
         return None
-    chance_inside = probe.low is None or probe.low <= 0.5
-    if chance_inside and probe.value < 0.65:
-        sentence, tone = (
-            "It is guessing. Whatever the detector learned, it was not the trace of the program "
-            "that wrote the files.",
-            "good",
-        )
-    elif probe.value < 0.75:
-        sentence, tone = (
-            "It finds a slight trace. Both classes carry the same one, so it cannot give the class "
-            "away, but the pictures are not quite what a camera writes.",
-            "middling",
-        )
-    else:
-        sentence, tone = (
-            "It finds a clear trace: the model repaints every picture in a way that can be seen. "
-            "Both classes of this data set carry it, so it cannot give the class away inside the "
-            "set; real photos carry none, and that is one more step from here to there.",
-            "poor",
-        )
     return Section(
         "probe",
         "Does the data set give itself away?",
         "Fingerprint probe",
         "probe.html.j2",
-        ProbeData(dataset, sentence, tone),
+        tuple(probed),
+    )
+
+
+def _probe_words(dataset: Dataset) -> str:
+    probe = dataset.probe
+    if dataset.clean_class == "pixels" and dataset.model != "procedural":
+        return (
+            "But here the clean class kept the photos' own pixels while the smoky class was "
+            "repainted by a network: whatever the probe says, the two classes differ by that too."
+        )
+    if probe.value is None or (probe.value < 0.65 and (probe.low is None or probe.low <= 0.5)):
+        return (
+            "It is guessing. Whatever the detector learned, it was not the trace of the program "
+            "that wrote the files."
+        )
+    if probe.value < 0.75:
+        return (
+            "It finds a slight trace. Both classes carry the same one, so it cannot give the class "
+            "away, but the pictures are not quite what a camera writes."
+        )
+    return (
+        "It finds a clear trace: the pictures are repainted in a way that can be seen. Both "
+        "classes of the data set carry it, so it cannot give the class away inside the set; real "
+        "photos carry none, and that is one more step from here to there."
     )

@@ -174,6 +174,7 @@ class Evaluation:
     pr: tuple[list[float], list[float]]
     overlaps: tuple[Overlap, ...]
     leak_checked: bool
+    notes: tuple[str, ...]
     rendered: bool
 
     @property
@@ -190,7 +191,9 @@ def load_evaluation(run: RunFiles) -> Evaluation:
     others = [name for name in classes if name != positive]
     names = (positive, others[0] if len(others) == 1 else "clean" if not others else "other")
     threshold = number(metrics.get("threshold"))
-    predictions = run.predictions("predictions.csv")
+    predictions = [
+        _on_its_side(row, threshold, positive) for row in run.predictions("predictions.csv")
+    ]
     scores = Scores.of(predictions, positive)
     confusion = mapping(metrics.get("confusion"))
     confusion_classes = tuple(text(name) for name in sequence(confusion.get("classes")))
@@ -233,11 +236,25 @@ def load_evaluation(run: RunFiles) -> Evaluation:
             for row in map(mapping, sequence(metrics.get("overlaps")))
         ),
         leak_checked=isinstance(metrics.get("overlaps"), list),
+        notes=tuple(text(note) for note in sequence(metrics.get("notes"))),
         rendered=any(
             source.get("rendered_world") is True
             for source in (run.environment, run.config, metrics)
         ),
     )
+
+
+def _on_its_side(row: Prediction, threshold: float | None, positive: str) -> Prediction:
+    """``row`` with its score on the side of the threshold that was decided.
+
+    Scores are saved rounded, the threshold is not: one that was the threshold itself may have
+    slipped to the other side.
+    """
+    if threshold is None or not row.predicted or abs(row.score - threshold) > 1e-5:
+        return row
+    if row.predicted == positive:
+        return dataclasses.replace(row, score=max(row.score, threshold))
+    return dataclasses.replace(row, score=min(row.score, threshold - 1e-7))
 
 
 def _tally_of(

@@ -15,6 +15,7 @@ class Mistake:
     """One photo the detector got wrong."""
 
     file: str
+    name: str
     set: str
     group: str
     score: float | None
@@ -47,6 +48,7 @@ def mistakes_section(run: RunFiles, pictures: Pictures, names: Names) -> Section
         found[kind].append(
             Mistake(
                 text(row.get("file")),
+                text(row.get("file")).replace("\\", "/").rsplit("/", 1)[-1],
                 text(row.get("set")),
                 text(row.get("group")),
                 number(row.get("score")),

@@ -107,6 +107,7 @@ class Prediction:
     group: str
     label: str
     score: float
+    predicted: str = ""
 
 
 class RunFiles:
@@ -174,6 +175,7 @@ class RunFiles:
                 row.get("group", ""),
                 row.get("label", ""),
                 score,
+                row.get("predicted", ""),
             )
             for row in self.table(name)
             if (score := parsed(row.get("score"))) is not None
@@ -232,19 +234,22 @@ class Chain:
     evaluation: RunFiles | None = None
     detector: RunFiles | None = None
     datasets: tuple[RunFiles, ...] = ()
-    source: RunFiles | None = None
+    sources: tuple[RunFiles, ...] = ()
 
-    @property
-    def dataset(self) -> RunFiles | None:
-        """The first data set."""
-        return self.datasets[0] if self.datasets else None
+    def source_of(self, dataset: RunFiles) -> RunFiles | None:
+        """The training run whose model made ``dataset``."""
+        made_by = _first(dataset.parents(), "train")
+        if made_by is None:
+            return None
+        return next((one for one in self.sources if one.path == made_by.path), made_by)
 
     @property
     def runs(self) -> list[tuple[str, RunFiles]]:
         """(title, run) from the first made to the last."""
         named: list[tuple[str, RunFiles]] = []
-        if self.source is not None:
-            named.append(("Smoke model", self.source))
+        for index, source in enumerate(self.sources):
+            title = "Smoke model" if len(self.sources) == 1 else f"Smoke model {index + 1}"
+            named.append((title, source))
         for index, dataset in enumerate(self.datasets):
             title = "Data set" if len(self.datasets) == 1 else f"Data set {index + 1}"
             named.append((title, dataset))
@@ -276,7 +281,8 @@ def follow(run: RunFiles) -> Chain:
     datasets: list[RunFiles] = [run] if run.kind == "synth" else []
     if detector is not None:
         datasets = [parent for parent in detector.parents().values() if parent.kind == "synth"]
-    source = run if run.kind == "train" else None
+    sources: dict[Path, RunFiles] = {run.path: run} if run.kind == "train" else {}
     for dataset in datasets:
-        source = source or _first(dataset.parents(), "train")
-    return Chain(evaluation, detector, tuple(datasets), source)
+        if (source := _first(dataset.parents(), "train")) is not None:
+            sources.setdefault(source.path, source)
+    return Chain(evaluation, detector, tuple(datasets), tuple(sources.values()))

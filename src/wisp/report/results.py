@@ -169,8 +169,8 @@ def scores_section(evaluation: Evaluation) -> Section | None:
     if any_score and evaluation.threshold is not None:
         explorer = json.dumps(
             {
-                "positive": [round(value, 4) for value in scores.positive],
-                "negative": [round(value, 4) for value in scores.negative],
+                "positive": scores.positive,
+                "negative": scores.negative,
                 "threshold": evaluation.threshold,
             }
         ).replace("<", "\\u003c")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from wisp.report import charts, lines, wording
 from wisp.report.dataset import model_name
@@ -102,28 +103,27 @@ class SourceData:
     frames: tuple[SampleFrame, ...]
 
 
-def training_section(run: RunFiles, pictures: Pictures) -> Section:
-    """How the CycleGAN learned."""
-    training = load_training(run)
+def source_section(sources: Sequence[SourceData]) -> Section:
+    """Where the smoke of the data sets comes from."""
     return Section(
-        "source",
-        "Where the smoke comes from",
-        "Smoke source",
-        "source.html.j2",
-        SourceData(
-            "cyclegan",
-            "Two generators learned from unpaired photos, one to put smoke in and one to take it "
-            "out, each checked by a discriminator that tries to tell its work from real photos, "
-            "and by the other, which must be able to lead the picture back (CycleGAN, Zhu et al. "
-            "2017).",
-            training,
-            tuple(_curves(run.rows("metrics.jsonl"))),
-            tuple(_frames(run, pictures)),
-        ),
+        "source", "Where the smoke comes from", "Smoke source", "source.html.j2", tuple(sources)
     )
 
 
-def model_section(model: str) -> Section:
+def trained(run: RunFiles, pictures: Pictures, name: str = "cyclegan") -> SourceData:
+    """How a CycleGAN learned."""
+    return SourceData(
+        name,
+        "Two generators learned from unpaired photos, one to put smoke in and one to take it out, "
+        "each checked by a discriminator that tries to tell its work from real photos, and by the "
+        "other, which must be able to lead the picture back (CycleGAN, Zhu et al. 2017).",
+        load_training(run),
+        tuple(_curves(run.rows("metrics.jsonl"))),
+        tuple(_frames(run, pictures)),
+    )
+
+
+def described(model: str) -> SourceData:
     """What is said about a model without a training run at hand."""
     name = model_name(model)
     if model == "procedural":
@@ -135,13 +135,7 @@ def model_section(model: str) -> Section:
         )
     else:
         sentence = f"The smoke was made by “{name}”; its training run is not at hand to be shown."
-    return Section(
-        "source",
-        "Where the smoke comes from",
-        "Smoke source",
-        "source.html.j2",
-        SourceData(name, sentence, None, (), ()),
-    )
+    return SourceData(name, sentence, None, (), ())
 
 
 def _curves(rows: list[dict[str, object]]) -> list[Figure]:

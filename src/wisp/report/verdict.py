@@ -136,6 +136,8 @@ def _source(evaluation: Evaluation) -> str:
         "given": "given by hand",
         "config": "given by hand",
     }
+    if source.startswith("validation ("):
+        return f"chosen on validation data by the rule “{source[12:].rstrip(')')}”"
     return known.get(source, source if " " in source else f"chosen by: {source}")
 
 

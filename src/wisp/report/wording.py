@@ -110,6 +110,8 @@ def shell(command: object) -> str:
     """A recorded command line as one would type it; the program's path is left out."""
     if isinstance(command, list) and command:
         words = [str(word) for word in command]
+        if words[0] in ("", "-", "-c"):
+            return ""  # not started from a command line
         program = words[0].replace("\\", "/").rsplit("/", 1)[-1]
         return shlex.join([program, *words[1:]])
     return "" if command is None else str(command)
