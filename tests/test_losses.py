@@ -1,0 +1,40 @@
+"""The objective against values worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from wisp import losses
+
+
+def test_least_squares_by_hand() -> None:
+    score = torch.tensor([0.0, 0.5, 2.0])
+    assert float(losses.least_squares(score, 1.0)) == pytest.approx((1 + 0.25 + 1) / 3)
+    assert float(losses.generator_loss(score)) == pytest.approx(0.75)
+    assert float(losses.generator_loss(torch.ones(2, 1, 3, 3))) == 0
+
+
+def test_discriminator_loss_by_hand() -> None:
+    real, generated = torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.5, 2.0])
+    expected = 0.5 * ((0 + 1) / 2 + (0.25 + 0.25 + 4) / 3)
+    assert float(losses.discriminator_loss(real, generated)) == pytest.approx(expected)
+    guess = torch.full((4,), 0.5)
+    assert float(losses.discriminator_loss(guess, guess)) == pytest.approx(0.25)
+
+
+def test_image_losses_are_mean_absolute_differences() -> None:
+    image = torch.zeros(1, 3, 2, 2)
+    other = image.clone()
+    other[0, 0] = torch.tensor([[1.0, -1.0], [0.5, 0.0]])
+    for loss in (losses.cycle_loss, losses.identity_loss):
+        assert float(loss(other, image)) == pytest.approx(2.5 / 12)
+        assert float(loss(image, other)) == pytest.approx(2.5 / 12)
+
+
+def test_identity_weight_is_a_part_of_the_cycle_weight() -> None:
+    total = losses.generator_objective(
+        torch.tensor(1.0), torch.tensor(0.5), torch.tensor(0.25),
+        lambda_cycle=10.0, lambda_identity=0.5,
+    )  # fmt: skip
+    assert float(total) == pytest.approx(1 + 10 * 0.5 + 5 * 0.25)
