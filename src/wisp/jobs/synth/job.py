@@ -10,9 +10,8 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +24,10 @@ from wisp.jobs.synth.annotations import write_boxes, write_card, write_metadata
 from wisp.jobs.synth.gallery import write_gallery
 from wisp.jobs.synth.plan import Photo, make_plan
 from wisp.jobs.synth.probe import measure_fingerprint
-from wisp.jobs.synth.render import Job, Row, render_photo
+from wisp.jobs.synth.render import Job, Row, render_photo, torch_threads
 from wisp.models import SmokeModel, load
 from wisp.progress import progress, say
-from wisp.rundir import RunDir, read_json, read_jsonl, write_json, write_jsonl
+from wisp.rundir import RunDir, read_jsonl, write_json, write_jsonl
 
 _JOURNAL = ".journal.jsonl"
 _RESULT = "result.json"
@@ -213,16 +212,6 @@ class _Journal:
             stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
-@contextmanager
-def _torch_threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _render_all(
     job: Job,
     photos: Sequence[Photo],
@@ -239,7 +228,7 @@ def _render_all(
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(share,))
     try:
         with (
-            _torch_threads(share),
+            torch_threads(share),
             progress("adding smoke", len(photos), done=len(finished), unit="img") as bar,
         ):
             waiting: dict[Future[list[Row]], Photo] = {}
@@ -325,8 +314,3 @@ def _say_result(result: SynthResult, skipped: Sequence[Skipped]) -> None:
         )
     if result.probe_auroc is not None:
         say(f"fingerprint probe: AUROC {result.probe_auroc:.2f} (chance: 0.50)")
-
-
-def is_finished(out: Path) -> bool:
-    """Whether ``out`` is a data set that was made to the end."""
-    return (out / _RESULT).exists() and read_json(out / "config.json").get("kind") == "synth"

@@ -1,0 +1,288 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wisp.smoke import (
+    SHAPES,
+    ProceduralSmoke,
+    RowBlocks,
+    add_smoke,
+    box_of,
+    coverage,
+    density,
+    opacity,
+    remove_smoke,
+    transmission,
+)
+from wisp.smoke.noise import Dice, fbm, resample_matrix
+
+QUICK = settings(max_examples=20, deadline=None)
+seeds = st.integers(0, 2**31)
+strengths = st.floats(0, 3)
+
+
+def scene(seed, height=12, width=16, batch=1):
+    g = torch.Generator().manual_seed(seed)
+    image = torch.rand(batch, 3, height, width, generator=g) * 2 - 1
+    tau = torch.rand(batch, 1, height, width, generator=g) * 4
+    tau[tau < 0.8] = 0.0
+    airlight = torch.rand(batch, 3, 1, 1, generator=g) * 2 - 1
+    return image, tau, airlight
+
+
+# --- Beer-Lambert
+
+
+@QUICK
+@given(seeds, strengths, strengths)
+def test_two_layers_of_one_smoke_are_one_layer_of_the_sum(seed, first, second):
+    image, tau, airlight = scene(seed)
+    twice = add_smoke(add_smoke(image, tau, airlight, first), tau, airlight, second)
+    once = add_smoke(image, tau, airlight, first + second)
+    torch.testing.assert_close(twice, once, atol=2e-6, rtol=0)
+
+
+@QUICK
+@given(seeds)
+def test_strength_zero_changes_no_bit(seed):
+    image, tau, airlight = scene(seed)
+    assert torch.equal(add_smoke(image, tau, airlight, 0.0), image)
+    assert torch.equal(remove_smoke(image, tau, airlight, 0.0), image)
+
+
+@QUICK
+@given(seeds, strengths)
+def test_without_density_no_bit_changes(seed, strength):
+    image, tau, airlight = scene(seed)
+    smoky = add_smoke(image, tau, airlight, strength)
+    empty = (tau == 0).expand_as(image)
+    assert bool(empty.any())
+    assert torch.equal(smoky[empty], image[empty])
+
+
+@QUICK
+@given(seeds, st.floats(0, 1.5))
+def test_removing_undoes_adding_where_light_comes_through(seed, strength):
+    image, tau, airlight = scene(seed)
+    back = remove_smoke(add_smoke(image, tau, airlight, strength), tau, airlight, strength)
+    through = (transmission(tau, strength) >= 0.05).expand_as(image)
+    torch.testing.assert_close(back[through], image[through], atol=2e-5, rtol=0)
+
+
+def test_removing_is_bounded_where_no_light_comes_through():
+    image, airlight = torch.full((1, 3, 2, 2), 0.5), torch.zeros(1, 3, 1, 1)
+    back = remove_smoke(image, torch.full((1, 1, 2, 2), 50.0), airlight, t_min=0.1)
+    torch.testing.assert_close(back, torch.full_like(image, 5.0))
+
+
+@QUICK
+@given(seeds, strengths, strengths)
+def test_opacity_grows_with_strength_and_stays_in_range(seed, first, second):
+    _, tau, _ = scene(seed)
+    low, high = sorted((first, second))
+    thin, thick = opacity(tau, low), opacity(tau, high)
+    assert bool((thick >= thin).all())
+    assert float(thin.min()) >= 0
+    assert float(thick.max()) <= 1
+
+
+@QUICK
+@given(seeds, strengths)
+def test_smoke_lies_between_scene_and_airlight(seed, strength):
+    image, tau, airlight = scene(seed)
+    smoky = add_smoke(image, tau, airlight, strength)
+    low, high = torch.minimum(image, airlight), torch.maximum(image, airlight)
+    assert bool(((smoky >= low - 1e-6) & (smoky <= high + 1e-6)).all())
+
+
+def test_opacity_by_hand_and_of_the_thinnest_smoke():
+    assert float(opacity(torch.tensor(math.log(2.0)))) == pytest.approx(0.5)
+    assert float(opacity(torch.tensor(1e-8))) == pytest.approx(1e-8)
+
+
+def test_strength_may_differ_by_picture_and_airlight_by_pixel():
+    image, tau, _ = scene(3, batch=2)
+    airlight = torch.rand(2, 3, 12, 16)
+    both = add_smoke(image, tau, airlight, torch.tensor([0.0, 1.0]).view(2, 1, 1, 1))
+    assert torch.equal(both[0], image[0])
+    torch.testing.assert_close(both[1:], add_smoke(image[1:], tau[1:], airlight[1:]))
+
+
+def test_box_and_coverage_by_hand():
+    cover = torch.zeros(10, 20)
+    cover[2:5, 7:12] = 0.5
+    cover[2, 7] = 0.04
+    assert box_of(cover) == (7, 2, 5, 3)
+    assert coverage(cover) == pytest.approx(14 / 200)
+    assert box_of(torch.zeros(1, 1, 4, 4)) is None
+
+
+# --- textures and fields
+
+
+@pytest.mark.parametrize("sharp", [False, True])
+@pytest.mark.parametrize(("source", "target"), [(17, 17), (17, 60), (60, 17), (300, 11), (9, 1000)])
+def test_resampling_keeps_constants(source, target, sharp):
+    matrix = resample_matrix(source, target, sharp)
+    assert matrix.shape == (target, source)
+    torch.testing.assert_close(matrix @ torch.ones(source), torch.ones(target))
+    if not sharp:
+        assert float(matrix.min()) >= 0
+
+
+def test_sharp_resampling_is_the_identity_at_scale_one_and_exact_on_ramps():
+    torch.testing.assert_close(resample_matrix(9, 9, sharp=True), torch.eye(9))
+    ramp = resample_matrix(20, 60, sharp=True) @ torch.arange(20.0)
+    expected = (torch.arange(60) + 0.5) / 3 - 0.5
+    torch.testing.assert_close(ramp[10:50], expected[10:50], atol=1e-4, rtol=0)
+
+
+def test_row_blocks_put_together_are_the_whole():
+    blocks = RowBlocks(torch.rand(3, 20, 30), 101, 77)
+    parts = torch.cat([blocks(top, min(101, top + 16)) for top in range(0, 101, 16)], dim=1)
+    torch.testing.assert_close(parts, blocks(0, 101), atol=1e-6, rtol=0)
+
+
+def test_noise_has_unit_strength_and_finer_octaves_are_weaker():
+    dice = Dice(torch.Generator().manual_seed(0))
+    fields = torch.stack([fbm(dice, 96, 128) for _ in range(12)])
+    assert abs(float(fields.mean())) < 0.25
+    assert 0.7 < float(fields.std()) < 1.4
+    spectrum = torch.fft.rfft2(fields - fields.mean((1, 2), keepdim=True)).abs().square().mean(0)
+    assert float(spectrum[1:6, 1:6].mean()) > 30 * float(spectrum[20:40, 20:40].mean())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_fields_are_densities_that_seeds_fix(shape):
+    for seed in range(6):
+        tau = density(torch.Generator().manual_seed(seed), 60, 80, shape, peak=2.0)
+        again = density(torch.Generator().manual_seed(seed), 60, 80, shape, peak=2.0)
+        other = density(torch.Generator().manual_seed(seed + 100), 60, 80, shape, peak=2.0)
+        assert tau.shape == (1, 1, 60, 80)
+        assert bool(torch.isfinite(tau).all())
+        assert float(tau.min()) >= 0
+        assert torch.equal(tau, again)
+        assert not torch.equal(tau, other)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_fields_look_the_same_at_every_resolution(shape):
+    small = density(torch.Generator().manual_seed(5), 90, 120, shape)
+    large = density(torch.Generator().manual_seed(5), 360, 480, shape)
+    shrunk = torch.nn.functional.avg_pool2d(large, 4)
+    error = (shrunk - small).abs().mean() / large.mean().clamp(min=1e-3)
+    assert float(error) < 0.06
+
+
+def test_a_plume_widens_on_its_way_up():
+    narrow = wide = 0.0
+    for seed in range(24):
+        tau = density(torch.Generator().manual_seed(seed), 96, 96, "plume")[0, 0]
+        rows = (tau > 0.3).float().sum(1)
+        used = rows.nonzero().flatten()
+        if len(used) > 20:
+            middle = len(used) // 2
+            wide += float(rows[used[:middle]].mean())
+            narrow += float(rows[used[middle:]].mean())
+    assert wide > 1.1 * narrow > 0
+
+
+# --- procedural smoke
+
+
+def photo(seed, height=90, width=120):
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def test_smoke_is_visible_in_range_and_fixed_by_its_seed():
+    smoke = ProceduralSmoke()
+    clean = torch.cat([photo(n) for n in range(12)])
+    made = smoke.add(clean, torch.Generator().manual_seed(1))
+    again = smoke.add(clean, torch.Generator().manual_seed(1))
+    assert torch.equal(made.image, again.image)
+    assert made.image.shape == clean.shape
+    assert made.density.shape == (12, 1, 90, 120)
+    assert float(made.image.abs().max()) <= 1
+    assert float(made.airlight.abs().max()) <= 1
+    assert float(made.density.min()) >= 0
+    for tau in made.density:
+        assert coverage(opacity(tau)) >= 0.03
+    changed = (made.image - clean).abs().mean((1, 2, 3))
+    assert float(changed.min()) > 0.005
+
+
+def test_smokes_differ_in_amount_and_colour():
+    clean = photo(0, 48, 64).expand(60, -1, -1, -1)
+    made = ProceduralSmoke().add(clean, torch.Generator().manual_seed(2))
+    amount = opacity(made.density).mean((1, 2, 3))
+    assert float(amount.min()) < 0.15
+    assert float(amount.max()) > 0.7
+    weight = opacity(made.density)
+    colour = ((made.airlight + 1) / 2 * weight).sum((2, 3)) / weight.sum((2, 3))
+    brightness = colour.mean(1)
+    assert float(brightness.min()) < 0.3
+    assert float(brightness.max()) > 0.8
+
+
+def test_strength_scales_density_and_zero_is_the_photo():
+    clean = photo(3)
+    smoke = ProceduralSmoke()
+    one = smoke.add(clean, torch.Generator().manual_seed(4), 1.0)
+    half = smoke.add(clean, torch.Generator().manual_seed(4), 0.5)
+    none = smoke.add(clean, torch.Generator().manual_seed(4), 0.0)
+    torch.testing.assert_close(half.density, one.density / 2)
+    assert torch.equal(none.image, clean)
+    assert float(none.density.max()) == 0
+    two = torch.cat([clean, clean])
+    mixed = smoke.add(two, torch.Generator().manual_seed(4), torch.tensor([1.0, 0.0]))
+    assert torch.equal(mixed.image[0], one.image[0])
+    assert torch.equal(mixed.image[1], clean[0])
+
+
+def test_pixels_without_smoke_are_untouched():
+    made = [
+        (clean, ProceduralSmoke(("plume",), (1.0,)).add(clean, torch.Generator().manual_seed(n)))
+        for n, clean in ((n, photo(n)) for n in range(6))
+    ]
+    assert sum(int((smoky.density == 0).sum()) for _, smoky in made) > 1000
+    for clean, smoky in made:
+        empty = (smoky.density == 0).expand_as(clean)
+        assert torch.equal(smoky.image[empty], clean[empty])
+
+
+def test_smoke_without_scatter_obeys_the_equation():
+    clean = photo(9)
+    for seed in range(40):
+        layer = ProceduralSmoke().layer(clean[0], torch.Generator().manual_seed(seed))
+        if layer.scatter == 0:
+            break
+    picture = clean[0].clone()
+    tau, mask = layer.apply(picture, 0.7)
+    expected = add_smoke(clean, tau[None, None], layer.airlight_rows(0, 90)[None])
+    torch.testing.assert_close(picture[None], expected, atol=1e-5, rtol=0)
+    assert torch.equal(mask, (opacity(tau) * 255 + 0.5).to(torch.uint8))
+
+
+def test_eight_bit_pictures_get_the_same_smoke():
+    pixels = torch.randint(0, 256, (200, 150, 3), dtype=torch.uint8)
+    floats = pixels.permute(2, 0, 1).float() / 127.5 - 1
+    smoke = ProceduralSmoke()
+    reference = floats.clone()
+    smoke.layer(floats, torch.Generator().manual_seed(7)).apply(reference)
+    smoke.layer(pixels, torch.Generator().manual_seed(7)).apply(pixels)
+    difference = (pixels.permute(2, 0, 1).float() - (reference + 1) * 127.5).abs()
+    assert float(difference.max()) <= 0.51
+
+
+def test_procedural_smoke_looks_the_same_at_every_resolution():
+    small = photo(11, 96, 128)
+    large = torch.nn.functional.interpolate(small, scale_factor=8, mode="nearest")
+    few = ProceduralSmoke().layer(small[0], torch.Generator().manual_seed(8)).density_rows(0, 96)
+    many = ProceduralSmoke().layer(large[0], torch.Generator().manual_seed(8)).density_rows(0, 768)
+    shrunk = torch.nn.functional.avg_pool2d(many[None], 8)[0]
+    assert float((shrunk - few).abs().mean() / few.mean()) < 0.06
+    fine = many - torch.nn.functional.avg_pool2d(many[None], 5, 1, 2)[0]
+    assert float(fine.abs().max()) > 0  # there is detail below the grid
