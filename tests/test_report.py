@@ -515,3 +515,13 @@ def test_embedded_scores_are_those_of_the_file(page, chain):
     rows = (chain / "predictions.csv").read_text().splitlines()[1:]
     assert len(scores["positive"]) + len(scores["negative"]) == len(rows)
     assert scores["threshold"] == 0.47
+
+
+def test_a_threshold_that_does_not_carry_over_is_said_beside_the_promise(chain, tmp_path):
+    shutil.copytree(chain.parent, tmp_path / "runs", ignore=shutil.ignore_patterns("*.jpg"))
+    run = tmp_path / "runs/eval"
+    change(run, "metrics.json", auroc=estimate(0.99, 0.01), balanced_accuracy=estimate(0.7, 0.02))
+    words = Page(write_report(run)).words
+    assert "balanced accuracy falls from 0.95 to 0.70" in words.replace("0.96", "0.95")
+    change(run, "metrics.json", balanced_accuracy=estimate(0.95, 0.02))
+    assert "balanced accuracy falls" not in Page(write_report(run)).words

@@ -106,8 +106,9 @@ def histogram(
 ) -> Markup:
     """Scores of both classes, smoky upwards and clean downwards, each as a share of its class."""
     counts = [_counts(values, bins) for values in (positive, negative)]
-    peak = max([max(shares) for shares in counts if shares] or [1.0]) or 1.0
-    frame = Frame(y_range=(-peak, peak), width=420, height=300, left=14, top=26)
+    # One scale for both, but no more room for a side than it needs.
+    up, down = (max(max(shares, default=0.0), 0.04) for shares in counts)
+    frame = Frame(y_range=(-down * 1.15, up), width=420, height=300, left=14, top=26)
     middle = frame.y(0)
     parts = [frame.axes("score the detector gave", "", FIFTHS, ())]
     for shares, sign, class_ in ((counts[0], 1, "bar-smoky"), (counts[1], -1, "bar-clean")):
@@ -122,7 +123,7 @@ def histogram(
                     x=x0,
                     width=x1 - x0,
                     y=y,
-                    height=abs(frame.y(share) - middle),
+                    height=middle - frame.y(share),
                     rx=1.5,
                     class_=class_,
                 )

@@ -86,7 +86,7 @@ def load_dataset(run: RunFiles) -> Dataset:
         probe=Estimate.of(probe.get("auroc")),
         probe_images=whole(probe.get("images")),
         probe_groups=whole(probe.get("groups")),
-        probe_description=text(probe.get("description")),
+        probe_description=text(probe.get("description")).rstrip("."),
     )
 
 

@@ -85,7 +85,14 @@ def gap_section(
         )
     else:
         sentence = (
-            "The score here is no lower than on synthetic validation: what it learned carries over."
+            "The AUROC here is no lower than on synthetic validation: what it learned carries over."
+        )
+    fallen = (balanced.value or 0.0) - (measures.balanced_accuracy.value or 1.0)
+    if lost <= 0.1 < fallen:
+        sentence += (
+            f" But balanced accuracy falls from {wording.score(balanced.value)} to "
+            f"{wording.score(measures.balanced_accuracy.value)}: the threshold that fitted the "
+            "synthetic photos does not fit these."
         )
     return Section(
         "gap",

@@ -6,6 +6,7 @@ Colours and fonts are classes, so that the page's style sheet decides them for l
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 from markupsafe import Markup, escape
@@ -149,7 +150,7 @@ def nice_ticks(low: float, high: float, wanted: int = 4) -> list[float]:
     while span / wanted < power:
         power /= 10
     step = min((factor * power for factor in (1, 2, 5, 10)), key=lambda s: abs(span / s - wanted))
-    first = int(low / step) + (1 if low > 0 and low % step else 0)
+    first = math.ceil(low / step - 1e-9)
     ticks: list[float] = []
     while (tick := first * step) <= high + step * 1e-9:
         ticks.append(round(tick, 10))
