@@ -54,13 +54,13 @@ def test_full_training_learns_and_describes_itself(trained, labelled):
     assert trained.stopped == "finished" and trained.steps == 40
     assert trained.auroc.value > 0.95
     assert trained.auroc.low <= trained.auroc.value <= trained.auroc.high
-    run = RunDir.open(trained.out, "classify")
+    run = RunDir.open(trained.run, "classify")
     assert from_json(ClassifyConfig, run.config).steps == 40
     rows = read_jsonl(run.metrics_file)
     losses = [row["loss"] for row in rows if "loss" in row]
     assert len(losses) == 4 and losses[-1] < 0.3  # chance is 0.69
     assert [row["step"] for row in rows if "validation" in row] == [10, 20, 30, 40]
-    settings = read_json(trained.out / "detector.json")
+    settings = read_json(trained.run / "detector.json")
     assert settings["classes"] == ["clean", "smoky"] and settings["positive"] == "smoky"
     assert settings["threshold"] == trained.threshold and settings["size"] == 32
     assert settings["validation"]["auroc"]["value"] == trained.auroc.value
@@ -70,17 +70,17 @@ def test_full_training_learns_and_describes_itself(trained, labelled):
     train = {row["group"] for row in files if row["split"] == "train"}
     held = {row["group"] for row in files if row["split"] == "validation"}
     assert train and held and not train & held
-    with (trained.out / "validation_predictions.csv").open() as stream:
+    with (trained.run / "validation_predictions.csv").open() as stream:
         predictions = list(csv.DictReader(stream))
     assert len(predictions) == trained.validation_images
     for row in predictions:
         assert (float(row["score"]) >= trained.threshold) == (row["predicted"] == "smoky")
-    assert json.loads((trained.out / "result.json").read_text())["auroc"]["value"] is not None
+    assert json.loads((trained.run / "result.json").read_text())["auroc"]["value"] is not None
 
 
 def test_saved_detector_gives_the_validation_scores_again(trained):
-    detector, settings = load_detector(trained.out)
-    with (trained.out / "validation_predictions.csv").open() as stream:
+    detector, settings = load_detector(trained.run)
+    with (trained.run / "validation_predictions.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     engine = make_engine("cpu", "auto", seed=5)
     scores = score_pictures(detector, [r["file"] for r in rows], settings.size, engine, 0)
@@ -90,7 +90,7 @@ def test_saved_detector_gives_the_validation_scores_again(trained):
 
 def test_same_seed_same_detector(labelled, tmp_path):
     runs = [classify.run(config(labelled, tmp_path / n, steps=5, seed=3)) for n in "ab"]
-    first, second = (load_detector(run.out)[0].state_dict() for run in runs)
+    first, second = (load_detector(run.run)[0].state_dict() for run in runs)
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -98,7 +98,7 @@ def test_same_seed_same_detector(labelled, tmp_path):
 def test_head_training_leaves_the_backbone_alone(labelled, tmp_path, augment):
     changes = {"finetune": "head", "hidden": 16, "augment": augment, "weights": "random"}
     result = classify.run(config(labelled, tmp_path / "head", **changes))
-    detector, _ = load_detector(result.out)
+    detector, _ = load_detector(result.run)
     backbone = load_backbone("test_resnet", "random")
     for name, tensor in backbone.state_dict().items():
         torch.testing.assert_close(detector.backbone.state_dict()[name], tensor)
@@ -109,7 +109,7 @@ def test_head_training_leaves_the_backbone_alone(labelled, tmp_path, augment):
 def test_head_on_features_is_the_head_on_pictures(labelled, tmp_path):
     changes = {"finetune": "head", "augment": False, "weights": "random", "precision": "32"}
     result = classify.run(config(labelled, tmp_path / "head", **changes))
-    checks = [r for r in read_jsonl(result.out / "metrics.jsonl") if "validation" in r]
+    checks = [r for r in read_jsonl(result.run / "metrics.jsonl") if "validation" in r]
     best = next(r for r in checks if r["step"] == result.best_step)
     # The loop measured on features what the finished detector does on pictures.
     assert best["validation"]["auroc"] == pytest.approx(result.auroc.value)
@@ -120,7 +120,7 @@ def test_early_stop_restores_the_best_weights(labelled, tmp_path):
     result = classify.run(config(labelled, tmp_path / "run", **changes, validate_every=2))
     assert result.stopped == "early"
     assert result.steps == result.best_step + 2 * 2 < 400
-    rows = read_jsonl(result.out / "metrics.jsonl")
+    rows = read_jsonl(result.run / "metrics.jsonl")
     checks = {r["step"]: r["validation"]["loss"] for r in rows if "validation" in r}
     assert checks[result.best_step] == min(checks.values())
 
@@ -139,7 +139,7 @@ def test_ctrl_c_keeps_the_best_weights_so_far(labelled, tmp_path, monkeypatch):
     result = classify.run(config(labelled, tmp_path / "run"))
     assert (result.stopped, result.steps) == ("interrupted", 24)
     assert result.best_step in (10, 20) and "Ctrl-C" in result.notes[-1]
-    load_detector(result.out)
+    load_detector(result.run)
     calls[:] = [1] * 20
     with pytest.raises(KeyboardInterrupt):
         classify.run(config(labelled, tmp_path / "early"))
@@ -159,7 +159,7 @@ def test_a_loss_that_is_no_number_is_said(labelled, tmp_path):
 def test_split_by_file_leaks_and_says_so(tmp_path):
     write_set(tmp_path / "set", 30)
     result = classify.run(config(tmp_path / "set", tmp_path / "run", split="file", steps=1))
-    files = RunDir(result.out).inputs["files"]
+    files = RunDir(result.run).inputs["files"]
     sides = {s: {r["group"] for r in files if r["split"] == s} for s in ("train", "validation")}
     assert sides["train"] & sides["validation"]
     assert sum(r["split"] == "validation" for r in files) == 12
@@ -172,13 +172,13 @@ def test_folders_decide_and_several_sets_are_joined(tmp_path):
         write_class(tmp_path / "a" / split / "smoky", count, True, first)
     write_set(tmp_path / "b", 16, first=40)
     result = classify.run(config((tmp_path / "a", tmp_path / "b"), tmp_path / "run", steps=2))
-    files = RunDir(result.out).inputs["files"]
+    files = RunDir(result.run).inputs["files"]
     for row in files:
         if "/a/" in row["path"]:
             assert f"/{row['split']}/" in row["path"]
     drawn = [row["split"] for row in files if "/b/" in row["path"]]
     assert {"train", "validation"} == set(drawn)
-    assert set(RunDir(result.out).inputs["parents"]) == {"dataset-0", "dataset-1"}
+    assert set(RunDir(result.run).inputs["parents"]) == {"dataset-0", "dataset-1"}
 
 
 def test_one_photo_on_both_sides_is_refused(tmp_path):
@@ -223,7 +223,7 @@ def test_bad_files_are_skipped_and_listed(tmp_path):
     (tmp_path / "set/smoky/text.jpg").write_text("hello")
     result = classify.run(config(tmp_path / "set", tmp_path / "run", steps=1))
     assert result.skipped == 2
-    skipped = RunDir(result.out).inputs["skipped"]
+    skipped = RunDir(result.run).inputs["skipped"]
     assert {row["path"].rsplit("/", 1)[1] for row in skipped} == {"empty.jpg", "text.jpg"}
 
 

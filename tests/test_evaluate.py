@@ -34,7 +34,7 @@ def detector(tmp_path_factory):
         workers=0,
         device="cpu",
     )
-    return classify.run(config).out
+    return classify.run(config).run
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +58,8 @@ def read_scores(run):
 
 
 def test_figures_are_those_of_the_written_predictions(evaluated):
-    rows = read_scores(evaluated.out)
-    saved = read_json(evaluated.out / "metrics.json")
+    rows = read_scores(evaluated.run)
+    saved = read_json(evaluated.run / "metrics.json")
     assert len(rows) == evaluated.images == saved["images"] == 49
     for name in (None, "indoor"):
         part = [row for row in rows if name in (None, row["set"])]
@@ -82,7 +82,7 @@ def test_figures_are_those_of_the_written_predictions(evaluated):
 
 
 def test_a_set_of_one_class_has_false_alarms_but_no_auroc(evaluated):
-    steam = read_json(evaluated.out / "metrics.json")["per_set"]["steam"]
+    steam = read_json(evaluated.run / "metrics.json")["per_set"]["steam"]
     assert steam["auroc"] == {"value": None, "low": None, "high": None}
     assert steam["tpr"]["value"] is None and steam["balanced_accuracy"]["value"] is None
     assert 0 <= steam["fpr"]["value"] <= 1 and steam["positives"] == 0
@@ -90,12 +90,15 @@ def test_a_set_of_one_class_has_false_alarms_but_no_auroc(evaluated):
 
 
 def test_the_run_describes_itself(evaluated, detector):
-    run = RunDir.open(evaluated.out, "evaluate")
+    run = RunDir.open(evaluated.run, "evaluate")
     assert run.parent("detector").path == detector.resolve()
-    saved = read_json(evaluated.out / "metrics.json")
+    saved = read_json(evaluated.run / "metrics.json")
     assert saved["threshold"] == read_json(detector / "detector.json")["threshold"]
     assert saved["threshold_source"] == "validation (balanced)"
     assert [row["path"].rsplit("/", 1)[1] for row in saved["skipped"]] == ["broken.jpg"]
+    assert "steam: false alarms 0." in evaluated.summary() or "steam: false alarms 1." in (
+        evaluated.summary()
+    )
     assert evaluated.skipped == 1 and len(run.inputs["files"]) == 49
     groups = {row["group"] for row in saved["per_group"]}
     assert "place-50" in groups and saved["groups"] == len(groups)
@@ -103,11 +106,11 @@ def test_the_run_describes_itself(evaluated, detector):
 
 
 def test_worst_pictures_have_saliency(evaluated):
-    rows = read_json(evaluated.out / "worst" / "index.json")
+    rows = read_json(evaluated.run / "worst" / "index.json")
     alarm = next(row for row in rows if row["file"].endswith("veiled__0.png"))
     assert alarm["kind"] == "false alarm" and alarm["set"] == "indoor"
-    picture = Image.open(evaluated.out / alarm["picture"])
-    saliency = Image.open(evaluated.out / alarm["saliency"])
+    picture = Image.open(evaluated.run / alarm["picture"])
+    saliency = Image.open(evaluated.run / alarm["saliency"])
     assert picture.size == saliency.size
     assert np.abs(np.asarray(picture, float) - np.asarray(saliency, float)).mean() > 5
 
@@ -128,7 +131,7 @@ def test_overlap_with_training_is_an_error_unless_allowed(detector, tmp_path):
         evaluate.run(config())
     assert not (tmp_path / "run").exists()
     result = evaluate.run(config(allow_overlap=True))
-    saved = read_json(result.out / "metrics.json")
+    saved = read_json(result.run / "metrics.json")
     assert result.overlaps == 2 and "seen in training" in result.notes[0]
     assert {row["kind"] for row in saved["overlaps"]} == {"same file", "near-duplicate"}
 
@@ -174,7 +177,7 @@ def test_another_positive_class_turns_the_scores_round(detector, evaluated, tmp_
     smoky, clean = run("a", threshold=0.3), run("b", positive="clean")
     assert (smoky.threshold, smoky.threshold_source) == (0.3, "--threshold")
     assert clean.threshold == 0.5
-    first, second = (read_scores(result.out) for result in (smoky, clean))
+    first, second = (read_scores(result.run) for result in (smoky, clean))
     for a, b in zip(first, second, strict=True):
         assert float(a["score"]) + float(b["score"]) == pytest.approx(1, abs=1e-5)
     assert smoky.figures["auroc"].value == pytest.approx(clean.figures["auroc"].value)

@@ -65,6 +65,8 @@ def test_bad_files_are_skipped_and_only_nothing_left_is_an_error(detector, pictu
     assert len(result.predictions) == 8
     assert {skipped.path.name for skipped in result.skipped} == {"text.jpg", "gone.png"}
     assert all(skipped.reason for skipped in result.skipped)
+    lines = result.summary().splitlines()
+    assert len(lines) == 10 and sum(line.startswith("skipped") for line in lines) == 2
     with pytest.raises(InputError, match=r"text\.jpg: .*none of 1 files"):
         predict.run(PredictConfig(detector, (str(pictures / "text.jpg"),), device="cpu"))
     with pytest.raises(InputError, match="out"):

@@ -46,6 +46,12 @@ class PredictResult:
         """(path, score, label) of each picture."""
         return [(found.path, found.score, found.label) for found in self.predictions]
 
+    def summary(self) -> str:
+        """One line per picture (probability, label, path), then the files that were skipped."""
+        lines = [f"{score:.3f}  {label}  {path}" for path, score, label in self.rows]
+        lines += [f"skipped  {skipped.path}: {skipped.reason}" for skipped in self.skipped]
+        return "\n".join(lines)
+
 
 def run(config: PredictConfig) -> PredictResult:
     """Score pictures; with ``config.out`` also write them as CSV (``file,score,label``).

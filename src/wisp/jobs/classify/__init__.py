@@ -22,7 +22,7 @@ from wisp.jobs.classify.validation import Validated, validate_detector
 from wisp.metrics import Interval
 from wisp.networks.backbone import load_backbone
 from wisp.networks.detector import Detector
-from wisp.progress import say
+from wisp.progress import format_duration, say
 from wisp.rundir import RunDir, write_json
 
 __all__ = ["ClassifyResult", "run"]
@@ -34,7 +34,7 @@ _CHECKED_PICTURES = 512
 class ClassifyResult:
     """What ``wisp classify`` hands back; also ``result.json``."""
 
-    out: Path
+    run: Path
     classes: list[str]
     positive: str
     threshold: float
@@ -52,6 +52,18 @@ class ClassifyResult:
     stopped: Stopped
     seconds: float
     notes: list[str]
+
+    def summary(self) -> str:
+        """A few lines for the user."""
+        lines = [
+            f"Detector trained for {self.steps} steps in {format_duration(self.seconds)} on "
+            f"{self.training_images} pictures: {self.run}",
+            f"validation ({self.validation_images} pictures, {self.validation_groups} groups): "
+            f"AUROC {self.auroc}, balanced accuracy {self.balanced_accuracy}",
+            f"threshold {self.threshold:.3f}, best step {self.best_step}",
+            *self.notes,
+        ]
+        return "\n".join(lines)
 
 
 def run(config: ClassifyConfig) -> ClassifyResult:
@@ -103,8 +115,7 @@ def run(config: ClassifyConfig) -> ClassifyResult:
     )
     save_detector(folder.path, detector, settings)
     result = _result(config, parts, outcome, validated, time.monotonic() - start_s)
-    write_json(folder.path / "result.json", {**dataclasses.asdict(result), "out": str(config.out)})
-    say(f"validation AUROC {result.auroc}, threshold {result.threshold:.3f}")
+    write_json(folder.path / "result.json", {**dataclasses.asdict(result), "run": str(config.out)})
     return result
 
 
@@ -219,7 +230,7 @@ def _result(
     if outcome.stopped == "interrupted":
         notes.append(f"Stopped by Ctrl-C at step {outcome.steps} of {config.steps}.")
     return ClassifyResult(
-        out=config.out,
+        run=config.out,
         classes=parts.classes,
         positive=config.positive,
         threshold=validated.threshold,

@@ -39,7 +39,7 @@ Figures = dict[str, Interval]
 class EvaluateResult:
     """What ``wisp evaluate`` hands back; ``metrics.json`` holds more."""
 
-    out: Path
+    run: Path
     positive: str
     threshold: float
     threshold_source: str
@@ -55,6 +55,22 @@ class EvaluateResult:
     skipped: int
     seconds: float
     notes: list[str]
+
+    def summary(self) -> str:
+        """A few lines for the user."""
+        lines = [
+            f"{self.images} pictures of {self.groups} groups, threshold {self.threshold:.3f} "
+            f"({self.threshold_source}): {self.run}"
+        ]
+        for name, figures in self.sets.items():
+            parts = [f"AUROC {figures['auroc']}"] if figures["auroc"].value is not None else []
+            parts += [
+                f"{label} {figures[key]}"
+                for key, label in (("tpr", "found"), ("fpr", "false alarms"))
+                if figures[key].value is not None
+            ]
+            lines.append(f"{name}: {', '.join(parts)}")
+        return "\n".join([*lines, *self.notes])
 
 
 def run(config: EvaluateConfig) -> EvaluateResult:
@@ -128,7 +144,7 @@ def run(config: EvaluateConfig) -> EvaluateResult:
     _write_predictions(folder.path / "predictions.csv", scored)
     write_worst(folder.path, scored, config.pictures, detector, settings.size, engine)
     result = EvaluateResult(
-        out=config.out,
+        run=config.out,
         positive=positive,
         threshold=threshold,
         threshold_source=source,
@@ -141,9 +157,7 @@ def run(config: EvaluateConfig) -> EvaluateResult:
         seconds=round(time.monotonic() - start_s, 1),
         notes=notes,
     )
-    write_json(folder.path / "result.json", {**dataclasses.asdict(result), "out": str(config.out)})
-    for name, figures in per_set.items():
-        say(f"{name}: AUROC {figures['auroc']}, false alarms {figures['fpr']}")
+    write_json(folder.path / "result.json", {**dataclasses.asdict(result), "run": str(config.out)})
     return result
 
 
