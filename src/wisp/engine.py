@@ -111,7 +111,8 @@ def make_engine(
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
     # Fabric announces its precision; wisp says device and precision itself, and why.
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for name in ("lightning.fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     fabric = Fabric(
         accelerator=chosen_device, devices=1, precision=_FABRIC_PRECISION[chosen_precision]
     )
