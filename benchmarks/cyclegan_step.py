@@ -140,7 +140,7 @@ class PlainCycleGan:
         adversarial = adversarial + self.gan_loss(self.clean_d(fake_clean), True)
         cycle = self.l1(back_clean, clean) + self.l1(back_smoky, smoky)
         total = adversarial + 10 * cycle + 5 * identity
-        total.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(total)
         self.g_adam.step()
         self.set_trainable(True)
         self.d_adam.zero_grad()
@@ -151,7 +151,7 @@ class PlainCycleGan:
         ):
             shown = pool.query(fake.detach())
             loss = 0.5 * (self.gan_loss(network(real), True) + self.gan_loss(network(shown), False))
-            loss.backward()
+            torch.autograd.backward(loss)
             discriminator += float(loss.detach())
         self.d_adam.step()
         return {
@@ -281,7 +281,10 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=9)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
     options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
     results = []
     for size in options.sizes:
         result = measure(size, options.steps, options.blocks, options.width, options.device)

@@ -31,7 +31,9 @@ class Attack:
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
-    saved = dict(TENSORS, strided={"c": torch.rand(2, 3, 4, 4).to(memory_format=torch.channels_last)})
+    saved = dict(
+        TENSORS, strided={"c": torch.rand(2, 3, 4, 4).to(memory_format=torch.channels_last)}
+    )
     save_checkpoint(tmp_path / "one", saved, {"step": 3, "notes": ["ä"]})
     loaded = load_checkpoint(tmp_path / "one")
     assert loaded.state == {"step": 3, "notes": ["ä"]}

@@ -274,9 +274,12 @@ def finish(config: TrainConfig) -> None:
 
 @pytest.fixture(scope="module")
 def whole_run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("whole") / "run"
-    finish(config_of(photos, out))
-    return out
+    """The run that was never stopped."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    run = train.run(config_of(photos, tmp_path_factory.mktemp("whole") / "run")).run
+    torch.set_num_threads(before)
+    return run
 
 
 @pytest.mark.parametrize("before", [KILL_WHILE_WRITING, KILL_BEFORE_NAMING])
@@ -288,7 +291,7 @@ def test_killed_while_it_writes_a_checkpoint(
     assert process.returncode == -signal.SIGKILL
     latest = json.loads((tmp_path / "run/checkpoints/latest.json").read_text())
     assert latest["step"] == 2
-    finish(TrainConfig(resume=tmp_path / "run"))
+    train.run(TrainConfig(resume=tmp_path / "run"))
     assert_same_run(whole_run, tmp_path / "run")
     assert not list((tmp_path / "run").rglob(".tmp-*"))
 
