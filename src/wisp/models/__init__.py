@@ -1,6 +1,6 @@
 """Smoke models behind one protocol: ``wisp.load(model).add_smoke(photo)``."""
 
-from wisp.models.base import ImageInput, Rendered, SmokeModel, Smoky
+from wisp.models.base import ImageInput, Rendered, SmokeModel, Smoky, torch_threads
 from wisp.models.cyclegan import CycleGANModel, WorkingScale
 from wisp.models.loading import load
 from wisp.models.procedural import ProceduralModel
@@ -14,4 +14,5 @@ __all__ = [
     "Smoky",
     "WorkingScale",
     "load",
+    "torch_threads",
 ]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from wisp.models.base import ImageInput, Rendered, SmokeModel, check_batch, pixels_of
+from wisp.models.base import ImageInput, Rendered, SmokeModel, check_batch, pixels_of, torch_threads
 from wisp.smoke import ProceduralSmoke, SmokyBatch
 
 
@@ -27,8 +27,10 @@ class ProceduralModel(SmokeModel):
     ) -> Rendered:
         """Smoke over ``pixels``, in place, in blocks of rows."""
         image = torch.from_numpy(pixels)
-        layer = self._smoke.layer(image, torch.Generator().manual_seed(seed))
-        density, mask = layer.apply(image, strength, keep_density)
+        # The grid is too small to gain from threads, and sums must not depend on their number.
+        with torch_threads(1):
+            layer = self._smoke.layer(image, torch.Generator().manual_seed(seed))
+            density, mask = layer.apply(image, strength, keep_density)
         return Rendered(pixels, mask.numpy(), None if density is None else density.numpy())
 
     def add_batch(self, batch: Tensor, strength: float | Tensor = 1.0, seed: int = 0) -> SmokyBatch:

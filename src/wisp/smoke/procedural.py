@@ -126,7 +126,7 @@ class SmokeLayer:
 def thumbnail(image: Tensor, shape: Sequence[int]) -> Tensor:
     """``image`` (float [3,H,W] in [-1,1] or uint8 [H,W,3]) as float [3, *shape], by area means."""
     if image.dtype == torch.uint8:
-        step = max(1, min(image.shape[0] // shape[0], image.shape[1] // shape[1]) // 2)
+        step = max(1, min(image.shape[0] // shape[0], image.shape[1] // shape[1]) // 3)
         image = image[::step, ::step].permute(2, 0, 1).float().div_(127.5).sub_(1)
     down = resample_matrix(image.shape[1], shape[0])
     across = resample_matrix(image.shape[2], shape[1])

@@ -24,8 +24,8 @@ from wisp.jobs.synth.annotations import write_boxes, write_card, write_metadata
 from wisp.jobs.synth.gallery import write_gallery
 from wisp.jobs.synth.plan import Photo, make_plan
 from wisp.jobs.synth.probe import measure_fingerprint
-from wisp.jobs.synth.render import Job, Row, render_photo, torch_threads
-from wisp.models import SmokeModel, load
+from wisp.jobs.synth.render import Job, Row, render_photo
+from wisp.models import SmokeModel, load, torch_threads
 from wisp.progress import progress, say
 from wisp.rundir import RunDir, read_jsonl, write_json, write_jsonl
 
@@ -222,13 +222,12 @@ def _render_all(
     """Render what is not in ``finished`` yet, and add it there; photos that have gone bad."""
     left = [photo for photo in photos if photo.name not in finished]
     bad: list[Skipped] = []
-    # Decoding, encoding and arithmetic release the interpreter lock: threads keep all cores busy,
-    # each with its share of torch's own threads.
-    share = max(1, (os.cpu_count() or 1) // workers)
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(share,))
+    # Decoding, encoding and arithmetic release the interpreter lock: threads keep all cores busy.
+    # torch itself gets one thread: sums must not depend on how many workers there are.
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     try:
         with (
-            torch_threads(share),
+            torch_threads(1),
             progress("adding smoke", len(photos), done=len(finished), unit="img") as bar,
         ):
             waiting: dict[Future[list[Row]], Photo] = {}

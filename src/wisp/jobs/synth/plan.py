@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -88,14 +89,31 @@ def make_plan(config: SynthConfig, scanned: Sequence[Scanned]) -> list[Photo]:
     splits = split_groups(groups, config.validation, config.seed)
     return [
         Photo(photo.path, name, photo.name, photo.sha256, photo.phash, group, split)
-        for photo, name, group, split in zip(chosen, _names(chosen), groups, splits, strict=True)
+        for photo, name, group, split in zip(
+            chosen, _names(chosen, config.validation > 0), groups, splits, strict=True
+        )
     ]
 
 
-def _names(photos: Sequence[Scanned]) -> list[str]:
+# Hugging Face `datasets` takes a folder of such a name, at any depth, for a split.
+_TEST_FOLDER = re.compile(r"(?<![^-._ 0-9])(test|testing|eval|evaluation)(?![^-._ 0-9])")
+_SPLIT_FOLDER = re.compile(r"(?<![^-._ 0-9])(validation|valid|dev|val)(?![^-._ 0-9])")
+
+
+def _safe_folder(name: str, has_validation: bool) -> str:
+    """``name``, so that it is not taken for a split that the data set has not: test → tests."""
+    name = _TEST_FOLDER.sub(r"\1s", name)
+    return name if has_validation else _SPLIT_FOLDER.sub(r"\1s", name)
+
+
+def _names(photos: Sequence[Scanned], has_validation: bool) -> list[str]:
     """Names without suffix. Where two photos would share one (``a.png`` and ``a.jpg``, or the same
     name below two folders), each gets a piece of its hash; copies of one file are numbered."""
-    stems = [PurePosixPath(photo.name).with_suffix("").as_posix() for photo in photos]
+    stems = []
+    for photo in photos:
+        *folders, last = PurePosixPath(photo.name).with_suffix("").parts
+        safe = [_safe_folder(folder, has_validation) for folder in folders]
+        stems.append("/".join([*safe, last]))
     # Upper and lower case are the same file on some systems.
     count = Counter(stem.lower() for stem in stems)
     names = [

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from wisp.errors import InputError
 from wisp.images import decode
 from wisp.jobs.synth.plan import Photo, draw
-from wisp.jobs.synth.render import torch_threads
 from wisp.manifest import split_groups
 from wisp.metrics import auroc_interval
+from wisp.models import torch_threads
 from wisp.progress import progress
 
 _PATCH_PX = 64

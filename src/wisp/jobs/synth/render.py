@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -99,17 +97,6 @@ def _row(photo: Photo, file_name: str, label: str, **values: Any) -> Row:  # noq
         "box": None,
     }
     return {**row, **values}
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Let torch use ``count`` threads per operation inside the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def encode_mask(mask: NDArray[np.uint8]) -> bytes:
