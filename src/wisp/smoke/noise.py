@@ -8,6 +8,7 @@ resolution. Coordinates are fractions of the picture's long side.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 
@@ -178,12 +179,13 @@ class RowBlocks:
         return weights[:, first:last] @ self._wide[..., first:last, :]
 
 
+@functools.lru_cache(maxsize=6)  # photos of one camera all need the same few
 def resample_matrix(source: int, target: int, sharp: bool = False) -> Tensor:
     """Matrix [target, source] that resamples a line of ``source`` points to ``target``.
 
     Plain: cubic B-spline, smooth and without negative weights: what is ≥ 0 (densities) stays so.
     ``sharp``: Catmull-Rom, the identity when nothing changes. Both are widened to a low-pass when
-    shrinking; rows sum to 1.
+    shrinking; rows sum to 1. The matrix is shared between callers: do not write to it.
     """
     scale = source / target
     width = max(1.0, (1.0 if sharp else 0.75) * scale)
