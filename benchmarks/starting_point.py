@@ -2,7 +2,8 @@
 
 500 clean kitchen photos are converted by a CycleGAN; a frozen ImageNet backbone with a 128-unit
 head tells smoky from clean; 80/20 split by *file* (a photo and its smoky twin may sit on both
-sides) and by *group*. Beside the validation accuracy stands what the same detector scores on real smoke.
+sides) and by *group*. Beside the validation accuracy stands what the same detector scores on real
+smoke.
 
     python benchmarks/starting_point.py PHOTOS --gan RUN --weights FILE --out result.json
 """

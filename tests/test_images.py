@@ -424,6 +424,41 @@ def test_jpeg_is_close_and_smaller_at_lower_quality():
     assert images.encode_jpeg(images.to_tensor(scene())) == images.encode_jpeg(scene())
 
 
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("quality", [60, 87])
+def test_encoding_again_by_the_same_recipe_changes_next_to_nothing(tmp_path, quality, subsampling):
+    path = tmp_path / "a.jpg"
+    scene(160, 120).save(path, quality=quality, subsampling=subsampling)
+    recipe = images.jpeg_recipe(path)
+    assert recipe is not None
+    photo = images.decode(path)
+
+    def change(how):
+        again = Image.open(io.BytesIO(images.encode_jpeg(photo, how)))
+        return np.abs(np.asarray(again, dtype=int) - np.asarray(photo, dtype=int)).mean()
+
+    assert change(recipe) < 0.25 * change(quality - 15)
+    assert recipe == images.jpeg_recipe(_written(tmp_path, images.encode_jpeg(photo, recipe)))
+
+
+def _written(folder, data):
+    path = folder / "again.jpg"
+    path.write_bytes(data)
+    return path
+
+
+def test_other_formats_have_no_recipe(tmp_path):
+    scene().save(tmp_path / "a.png")
+    (tmp_path / "text.jpg").write_text("no picture")
+    Image.new("CMYK", (32, 32)).save(tmp_path / "cmyk.jpg")
+    for name in ("a.png", "text.jpg", "cmyk.jpg", "absent.jpg"):
+        assert images.jpeg_recipe(tmp_path / name) is None
+    Image.new("L", (32, 32), 90).save(tmp_path / "grey.jpg")
+    grey = images.jpeg_recipe(tmp_path / "grey.jpg")
+    assert grey is not None
+    assert images.encode_jpeg(scene(), grey)
+
+
 # Transforms ----------------------------------------------------------------------------------
 
 

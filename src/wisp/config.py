@@ -255,8 +255,8 @@ class SynthConfig:
     """Part of the groups that goes to validation."""
     group_by: str = "auto"
     """What stays together: auto, folder, prefix (before __), name, near-duplicate or a regex."""
-    quality: int = 95
-    """JPEG quality of everything written."""
+    quality: int | None = None
+    """JPEG quality of all pictures; default: each as its photo was encoded, else 95."""
     probe: bool = True
     """Measure how well a small network tells the set's clean photos from the originals."""
     seed: int = 0
@@ -275,7 +275,10 @@ class SynthConfig:
         _require(self.per_photo >= 1, f"--per-photo {self.per_photo}: at least 1")
         _require(self.limit is None or self.limit >= 1, f"--limit {self.limit}: at least 1")
         _require(0 <= self.validation < 1, f"--validation {self.validation}: from 0 to below 1")
-        _require(1 <= self.quality <= 100, f"--quality {self.quality}: from 1 to 100")
+        _require(
+            self.quality is None or 1 <= self.quality <= 100,
+            f"--quality {self.quality}: from 1 to 100",
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -163,7 +163,7 @@ The smoke is synthetic; the photos behind it are the maker's, and so are the rig
 
 - A group (camera, place, near-duplicates; `--group-by {config.group_by}`) is on one side only, with
   all that was made of it. Photos that could not be read: {skipped}.
-- The clean class shows {clean} (JPEG quality {config.quality}).
+- The clean class shows {clean} (JPEG quality: {config.quality or "that of each photo"}).
 - {masks}
 - `metadata.jsonl`: file_name, label, split, group, source, source_sha256, model, strength
   (times the model's own optical density), seed, coverage (part of the pixels with opacity above

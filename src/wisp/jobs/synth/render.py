@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wisp.config import SynthConfig
-from wisp.images import decode, encode_jpeg
+from wisp.images import JpegRecipe, decode, encode_jpeg, jpeg_recipe
 from wisp.jobs.synth.plan import Photo, picture_seed, picture_strength
 from wisp.models import SmokeModel
 from wisp.rundir import write_bytes
@@ -21,6 +21,7 @@ from wisp.smoke import box_of
 
 _COVERED = 0.1
 _BOX_LEVEL = 0.05
+_QUALITY_OF_OTHER_FORMATS = 95
 
 Row = dict[str, Any]
 """A row of ``metadata.jsonl``."""
@@ -42,10 +43,11 @@ def render_photo(job: Job, photo: Photo) -> list[Row]:
     Raises UnreadableImageError if the photo has gone bad, WispError if the disk is full.
     """
     image = decode(photo.path)
+    quality = _quality(job.config, photo.path)
     if job.reconstruct:
-        clean = encode_jpeg(job.model.reconstruct(image), job.config.quality)
+        clean = encode_jpeg(job.model.reconstruct(image), quality)
     else:
-        clean = encode_jpeg(image, job.config.quality)
+        clean = encode_jpeg(image, quality)
     write_bytes(job.out / photo.clean_file(), clean)
     del clean
     rows = [_row(photo, photo.clean_file(), "clean")]
@@ -53,15 +55,24 @@ def render_photo(job: Job, photo: Photo) -> list[Row]:
     del image
     for copy in range(1, job.config.per_photo + 1):
         last = copy == job.config.per_photo
-        rows.append(_render_smoky(job, photo, copy, pixels if last else pixels.copy()))
+        rows.append(_render_smoky(job, photo, copy, pixels if last else pixels.copy(), quality))
     return rows
 
 
-def _render_smoky(job: Job, photo: Photo, copy: int, pixels: NDArray[np.uint8]) -> Row:
+def _quality(config: SynthConfig, path: Path) -> int | JpegRecipe:
+    """How every picture made of the photo ``path`` is encoded, clean and smoky alike."""
+    if config.quality is not None:
+        return config.quality
+    return jpeg_recipe(path) or _QUALITY_OF_OTHER_FORMATS
+
+
+def _render_smoky(
+    job: Job, photo: Photo, copy: int, pixels: NDArray[np.uint8], quality: int | JpegRecipe
+) -> Row:
     seed = picture_seed(job.config, photo, copy)
     strength = picture_strength(job.config, photo, copy)
     rendered = job.model.render(pixels, strength, seed)
-    write_bytes(job.out / photo.smoky_file(copy), encode_jpeg(rendered.pixels, job.config.quality))
+    write_bytes(job.out / photo.smoky_file(copy), encode_jpeg(rendered.pixels, quality))
     box = None
     if job.model.exact_mask:
         write_bytes(job.out / photo.mask_file(copy), encode_mask(rendered.mask))
