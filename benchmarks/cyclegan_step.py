@@ -5,7 +5,12 @@
 The plain side is written here from Zhu et al. 2017 (arXiv 1703.10593) alone: float32, six
 generator passes, image pool, two Adam optimizers, nothing shared with wisp. Both start from the
 same weights, see the same images, and alternate step by step in one process, so that a busy machine
-slows both. Times are medians; losses are means over the same steps.
+slows both. Times are medians.
+
+Losses are compared twice. "free": means over the timed steps, each side following its own weights;
+rounding alone, also between two float32 programs, moves these apart by some per cent while the first
+steps are chaotic. "same weights": means over further steps before each of which wisp gets the plain
+side's weights, which shows what the precision does.
 """
 
 from __future__ import annotations
@@ -164,8 +169,8 @@ class PlainCycleGan:
 
 def wisp_step(
     plain: PlainCycleGan, size: int, blocks: int, width: int, device: str
-) -> tuple[Callable[[Tensor, Tensor], dict[str, float]], str]:
-    """wisp's step from the same weights as ``plain``, and the precision it chose."""
+) -> tuple[Callable[[Tensor, Tensor], dict[str, float]], Callable[[], None], str]:
+    """wisp's step, what gives it the weights of ``plain``, and the precision it chose."""
     from wisp.config import TrainConfig
     from wisp.engine import make_engine
     from wisp.jobs.train.cyclegan import CycleGanTrainer
@@ -177,11 +182,13 @@ def wisp_step(
     engine = make_engine("cuda" if device == "cuda" else "cpu", "auto")
     trainer = CycleGanTrainer(config, engine)
     nets = trainer.networks
-    for ours, theirs in (
-        (nets.clean_to_smoky, plain.to_smoky), (nets.smoky_to_clean, plain.to_clean),
-        (nets.smoky_discriminator, plain.smoky_d), (nets.clean_discriminator, plain.clean_d),
-    ):  # fmt: skip
-        ours.load_state_dict(theirs.state_dict())
+
+    def copy_weights() -> None:
+        for ours, theirs in (
+            (nets.clean_to_smoky, plain.to_smoky), (nets.smoky_to_clean, plain.to_clean),
+            (nets.smoky_discriminator, plain.smoky_d), (nets.clean_discriminator, plain.clean_d),
+        ):  # fmt: skip
+            ours.load_state_dict(theirs.state_dict())
 
     def step(clean: Tensor, smoky: Tensor) -> dict[str, float]:
         trainer.forget_losses()
@@ -194,7 +201,8 @@ def wisp_step(
             "discriminator": means["discriminator_smoky"] + means["discriminator_clean"],
         }
 
-    return step, engine.precision
+    copy_weights()
+    return step, copy_weights, engine.precision
 
 
 def synchronised(device: str) -> None:
@@ -203,8 +211,29 @@ def synchronised(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def measure(size: int, steps: int, blocks: int, width: int, device: str) -> dict[str, object]:
-    """Alternate both sides for ``steps`` steps on smooth random images."""
+def images(size: int, device: str) -> tuple[Tensor, Tensor]:
+    """A smooth random clean and smoky image."""
+    coarse = torch.rand(2, 1, 3, size // 16, size // 16, device=device) * 2 - 1
+    clean, smoky = (
+        nn.functional.interpolate(part, (size, size), mode="bilinear") for part in coarse
+    )
+    return clean, smoky
+
+
+def compared(losses: dict[str, list[dict[str, float]]]) -> dict[str, object]:
+    """Mean losses of both sides and the largest relative difference."""
+    means = {
+        name: {key: statistics.fmean(row[key] for row in rows) for key in rows[0]}
+        for name, rows in losses.items()
+    }
+    differences = [abs(means["wisp"][key] / value - 1) for key, value in means["plain"].items()]
+    return {"means": means, "largest_difference": max(differences)}
+
+
+def measure(
+    size: int, steps: int, parity_steps: int, blocks: int, width: int, device: str
+) -> dict[str, object]:
+    """Alternate both sides for ``steps`` steps, then ``parity_steps`` from the same weights."""
     torch.manual_seed(0)
     random.seed(0)
     plain = PlainCycleGan(width, blocks, torch.device(device))
@@ -214,27 +243,25 @@ def measure(size: int, steps: int, blocks: int, width: int, device: str) -> dict
                 nn.init.normal_(parameter, 0.0, 0.02)
             else:
                 nn.init.zeros_(parameter)
-    step, precision = wisp_step(plain, size, blocks, width, device)
+    step, copy_weights, precision = wisp_step(plain, size, blocks, width, device)
     sides = {"plain": plain.step, "wisp": step}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    losses: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
-    for number in range(WARM_UP + steps):
-        coarse = torch.rand(2, 1, 3, size // 16, size // 16, device=device) * 2 - 1
-        clean, smoky = (
-            nn.functional.interpolate(part, (size, size), mode="bilinear") for part in coarse
-        )
+    free: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
+    parity: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
+    for number in range(WARM_UP + steps + parity_steps):
+        clean, smoky = images(size, device)
+        is_timed = WARM_UP <= number < WARM_UP + steps
+        is_parity = number >= WARM_UP + steps
+        if is_parity:
+            copy_weights()
         for name, side in sides.items():
             synchronised(device)
             start_s = time.perf_counter()
             values = side(clean, smoky)
             synchronised(device)
-            if number >= WARM_UP:
+            if is_timed:
                 seconds[name].append(time.perf_counter() - start_s)
-            losses[name].append(values)
-    mean_losses = {
-        name: {key: statistics.fmean(row[key] for row in rows) for key in rows[0]}
-        for name, rows in losses.items()
-    }
+            (parity if is_parity else free)[name].append(values)
     per_step = {name: statistics.median(times) for name, times in seconds.items()}
     ratios = [a / b for a, b in zip(seconds["plain"], seconds["wisp"], strict=True)]
     return {
@@ -249,10 +276,8 @@ def measure(size: int, steps: int, blocks: int, width: int, device: str) -> dict
         "pairs_per_s": {name: 1 / value for name, value in per_step.items()},
         "ratio": per_step["plain"] / per_step["wisp"],
         "ratio_low_high": [min(ratios), max(ratios)],
-        "mean_losses": mean_losses,
-        "largest_loss_difference": max(
-            abs(mean_losses["wisp"][key] / value - 1) for key, value in mean_losses["plain"].items()
-        ),
+        "losses_free": compared(free),
+        "losses_same_weights": compared(parity) if parity_steps else None,
     }
 
 
@@ -278,6 +303,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file to write")
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256], help="crop [px]")
     parser.add_argument("--steps", type=int, default=12, help="steps timed per size")
+    parser.add_argument("--parity-steps", type=int, default=6, help="steps from the same weights")
     parser.add_argument("--blocks", type=int, default=9)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -287,7 +313,9 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     results = []
     for size in options.sizes:
-        result = measure(size, options.steps, options.blocks, options.width, options.device)
+        result = measure(
+            size, options.steps, options.parity_steps, options.blocks, options.width, options.device
+        )
         results.append(result)
         print(json.dumps(result))
     report = {"benchmark": "cyclegan_step", "machine": machine(options.device), "results": results}
