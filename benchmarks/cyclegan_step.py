@@ -8,9 +8,9 @@ same weights, see the same images, and alternate step by step in one process, so
 slows both. Times are medians.
 
 Losses are compared twice. "free": means over the timed steps, each side following its own weights;
-rounding alone, also between two float32 programs, moves these apart by some per cent while the first
-steps are chaotic. "same weights": means over further steps before each of which wisp gets the plain
-side's weights, which shows what the precision does.
+rounding alone, also between two float32 programs, moves these apart by some per cent while the
+first steps are chaotic. "same weights": means over further steps before each of which wisp gets the
+plain side's weights, which shows what the precision does.
 """
 
 from __future__ import annotations
