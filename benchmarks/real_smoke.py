@@ -19,7 +19,7 @@ from typing import Any
 import wisp
 from wisp.rundir import machine, read_json, write_json
 
-SETTINGS: dict[str, Any] = {"size": 192, "steps": 300}
+SETTINGS: dict[str, Any] = {"size": 160, "steps": 100, "validate_every": 25}
 
 
 def one_seed(

@@ -340,7 +340,7 @@ def puff_density(
     density = np.einsum("n,nh,nw->hw", mass / width**2, rows, columns)
     # The densest spot is at the source; the scale is set where the cloud is well mixed.
     density = density / np.quantile(density, 0.96)
-    density = rng.uniform(0.5, 2.2) * density / (1 + 0.3 * density)
+    density = rng.uniform(0.9, 2.6) * density / (1 + 0.3 * density)
     resized = Image.fromarray(density.astype(np.float32)).resize(
         (size_px, size_px), Image.Resampling.BICUBIC
     )
@@ -409,10 +409,10 @@ def render(kitchen: Kitchen, rng: np.random.Generator, *, smoke: bool) -> Photo:
 class WorldSize:
     """How many places, and photos of each."""
 
-    clean_kitchens: int = 30
-    smoky_kitchens: int = 24
-    test_kitchens: int = 16
-    photos_per_kitchen: int = 8
+    clean_kitchens: int = 60
+    smoky_kitchens: int = 50
+    test_kitchens: int = 30
+    photos_per_kitchen: int = 4
 
 
 def build_world(folder: Path, *, seed: int = 0, size: WorldSize | None = None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from wisp.images import encode_jpeg, encode_png
+from wisp.images import decode, encode_jpeg, encode_png
 from wisp.jobs.synth.plan import Photo, draw
 from wisp.jobs.synth.render import Row
 from wisp.rundir import write_bytes, write_json
@@ -36,9 +36,10 @@ def write_gallery(out: Path, photos: Sequence[Photo], rows: Sequence[Row], seed:
     for number, photo in enumerate(chosen[:_PICTURES]):
         row = by_file[photo.smoky_file(1)]
         name = f"{number:03d}"
-        write_bytes(
-            folder / f"{name}-before.jpg", encode_jpeg(_small(out / photo.clean_file()), 88)
-        )
+        # Before is the photo itself: the clean class may show it reconstructed.
+        before = decode(photo.path, target_px=_LONG_SIDE_PX)
+        before.thumbnail((_LONG_SIDE_PX, _LONG_SIDE_PX), reducing_gap=2.0)
+        write_bytes(folder / f"{name}-before.jpg", encode_jpeg(before, 88))
         write_bytes(
             folder / f"{name}-after.jpg", encode_jpeg(_small(out / photo.smoky_file(1)), 88)
         )
