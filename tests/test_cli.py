@@ -86,3 +86,17 @@ def test_json_is_the_last_line_of_stdout(tmp_path):
     assert len(shown.stdout.strip().splitlines()) == 1
     result = json.loads(shown.stdout)
     assert result["run"] == str(tmp_path / "d")
+
+
+def test_without_json_stdout_is_the_summary(monkeypatch, capsys, tmp_path):
+    from wisp import api
+    from wisp.jobs.synth import SynthResult
+
+    result = SynthResult(tmp_path / "d", 4, 4, 4, 6, 2, 4, 1, True, "pixels", 0.5, 61.0)
+    monkeypatch.setattr(api, "synth", lambda **_: result)
+    assert cli.main(["synth", "photos", "--out", str(tmp_path / "d")]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"4 clean and 4 smoky pictures of 4 photos (4 groups) in 1:01: {tmp_path / 'd'}",
+        "files skipped: 1 (inputs.json lists them)",
+        "fingerprint probe: AUROC 0.50 (chance: 0.50)",
+    ]

@@ -39,6 +39,21 @@ def test_a_function_takes_what_its_command_takes(name, kind):
     assert taken == [field.name for field in dataclasses.fields(kind)]
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_result_has_a_summary_for_the_command_line(name):
+    """The command line prints it, and no type checker sees that."""
+    from wisp import demonstration
+    from wisp.jobs import classify, evaluate, predict, synth, train
+
+    job = {
+        "train": train, "synth": synth, "classify": classify, "evaluate": evaluate,
+        "predict": predict, "demo": demonstration,
+    }[name]  # fmt: skip
+    result = getattr(job, f"{name.capitalize()}Result")
+    assert dataclasses.is_dataclass(result)
+    assert inspect.signature(result.summary).return_annotation == "str"
+
+
 def test_functions_stay_functions_after_use():
     """A job's module must not take the function's place in the package."""
     import wisp.api

@@ -19,14 +19,14 @@ import torch
 
 from wisp.config import SynthConfig, to_json
 from wisp.errors import InputError
-from wisp.images import Skipped, UnreadableImageError, find_images, scan
+from wisp.images import ImageFile, Skipped, UnreadableImageError, find_images, scan
 from wisp.jobs.synth.annotations import write_boxes, write_card, write_metadata
 from wisp.jobs.synth.gallery import write_gallery
 from wisp.jobs.synth.plan import Photo, make_plan
 from wisp.jobs.synth.probe import measure_fingerprint
 from wisp.jobs.synth.render import Job, Row, render_photo
 from wisp.models import SmokeModel, load, torch_threads
-from wisp.progress import progress, say
+from wisp.progress import format_duration, progress, say
 from wisp.rundir import RunDir, read_jsonl, write_json, write_jsonl
 
 _JOURNAL = ".journal.jsonl"
@@ -50,6 +50,18 @@ class SynthResult:
     clean_class: str
     probe_auroc: float | None
     seconds: float
+
+    def summary(self) -> str:
+        """A few lines for the user."""
+        lines = [
+            f"{self.clean} clean and {self.smoky} smoky pictures of {self.photos} photos "
+            f"({self.groups} groups) in {format_duration(self.seconds)}: {self.run}"
+        ]
+        if self.skipped:
+            lines.append(f"files skipped: {self.skipped} (inputs.json lists them)")
+        if self.probe_auroc is not None:
+            lines.append(f"fingerprint probe: AUROC {self.probe_auroc:.2f} (chance: 0.50)")
+        return "\n".join(lines)
 
 
 def run(config: SynthConfig) -> SynthResult:
@@ -91,7 +103,11 @@ def run(config: SynthConfig) -> SynthResult:
     summary.pop("run")
     write_json(folder.path / _RESULT, summary)
     journal.path.unlink(missing_ok=True)
-    _say_result(result, skipped)
+    if skipped:
+        say(
+            f"{len(skipped)} files were skipped (inputs.json lists them), for example "
+            f"{skipped[0].path}: {skipped[0].reason}"
+        )
     return result
 
 
@@ -146,7 +162,7 @@ def _reconstructs(config: SynthConfig, model: SmokeModel) -> bool:
     return True
 
 
-def _images_outside(config: SynthConfig) -> list[Any]:
+def _images_outside(config: SynthConfig) -> list[ImageFile]:
     """The input files, without those of the data set itself if it lies inside a source."""
     out = config.out.resolve()
     files = [file for file in find_images(config.photos) if out not in file.path.absolute().parents]
@@ -299,17 +315,3 @@ def _result(
         probe_auroc=None if auroc is None else auroc["value"],
         seconds=round(seconds, 2),
     )
-
-
-def _say_result(result: SynthResult, skipped: Sequence[Skipped]) -> None:
-    say(
-        f"{result.run}: {result.clean} clean and {result.smoky} smoky pictures of {result.photos} "
-        f"photos ({result.groups} groups)"
-    )
-    if skipped:
-        say(
-            f"{len(skipped)} files were skipped (inputs.json lists them), for example "
-            f"{skipped[0].path}: {skipped[0].reason}"
-        )
-    if result.probe_auroc is not None:
-        say(f"fingerprint probe: AUROC {result.probe_auroc:.2f} (chance: 0.50)")
