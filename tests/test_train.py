@@ -417,6 +417,10 @@ def test_distance_keeps_the_best_and_patience_stops(
     assert "step-0000004" in kept and "step-0000008" in kept and len(kept) == 3
     assert json.loads((tmp_path / "run/checkpoints/best.json").read_text())["step"] == 4
     assert "stopped early" in result.notes[-1]
+    # Killed after its last checkpoint, before its result: not one step more.
+    (tmp_path / "run/result.json").unlink()
+    again = train.run(TrainConfig(resume=tmp_path / "run"))
+    assert (again.stopped, again.steps, again.best) == ("early", 8, result.best)
 
 
 def test_weights_that_cannot_be_fetched_turn_the_distance_off(

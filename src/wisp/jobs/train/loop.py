@@ -113,6 +113,7 @@ class _Training:
         self.seconds_before = 0.0
         self.checkpoint: Path | None = None
         self._start_s = self._row_s = time.monotonic()
+        self._row_step = 0
 
     @classmethod
     def begin(cls, config: TrainConfig) -> _Training:
@@ -170,8 +171,11 @@ class _Training:
     def run(self) -> TrainResult:
         """Walk through the steps that are left."""
         config, trainer = self.config, self.trainer
+        # A run killed between its last checkpoint and its result has nothing left to do.
+        stopped = "early" if self._out_of_patience() else "finished"
+        left = 0 if stopped == "early" else config.steps - trainer.step
         loader = self.photos.training_set(config).loader(
-            trainer.step, config.steps - trainer.step, _workers(config, self.engine)
+            trainer.step, left, _workers(config, self.engine)
         )
         self.clean, self.smoky = (
             load_middle(self.photos.paths(domain, "validation"), config)
@@ -183,8 +187,8 @@ class _Training:
             f"training on {counts['clean']} clean and {counts['smoky']} smoky photos, "
             f"{self.engine.why}"
         )
-        stopped = "finished"
         self._start_s = self._row_s = time.monotonic()
+        self._row_step = trainer.step
         note = ""
         with (
             stop_after_step() as wish,
@@ -246,7 +250,8 @@ class _Training:
         trainer = self.trainer
         means = trainer.mean_losses()
         now_s = time.monotonic()
-        photos = trainer.loss_count * self.config.images_per_step
+        # Not loss_count: after a resume that counts steps of before, which took no time now.
+        photos = (trainer.step - self._row_step) * self.config.images_per_step
         step = min(trainer.step - 1, self.config.steps - 1)
         self.folder.log(
             {
@@ -258,7 +263,7 @@ class _Training:
             }
         )
         trainer.forget_losses()
-        self._row_s = now_s
+        self._row_s, self._row_step = now_s, trainer.step
         self._tell(self.health.check_losses(trainer.step, means))
         return (
             f"generators {means['generator']:.2f}, discriminators "
