@@ -418,7 +418,7 @@ def test_several_data_sets_are_all_shown(tmp_path):
 
 def test_a_clean_class_that_was_not_repainted_is_a_caveat(tmp_path):
     run = make_synth(tmp_path / "set", make_train(tmp_path / "gan"))
-    change(run, "config.json", clean_class="pixels")
+    change(run, "result.json", clean_class="pixels")  # although config.json says "auto"
     page = Page(write_report(run))
     assert "the two classes differ by that too" in page.words
     assert "cannot give the class away" not in page.words

@@ -51,7 +51,7 @@ def load_dataset(run: RunFiles) -> Dataset:
     if not rows:
         for split in ("train", "validation"):
             rows += run.rows(f"{split}/metadata.jsonl")
-    config, probe = run.config, run.json("probe.json")
+    config, probe, result = run.config, run.json("probe.json"), run.json("result.json")
     counts: Counter[tuple[str, str]] = Counter()
     groups: dict[str, set[str]] = defaultdict(set)
     numeric: dict[str, list[float]] = {"coverage": [], "mean_opacity": [], "strength": []}
@@ -80,7 +80,8 @@ def load_dataset(run: RunFiles) -> Dataset:
         opacity=tuple(numeric["mean_opacity"]),
         strengths=tuple(numeric["strength"]),
         shared_groups=shared,
-        clean_class=text(config.get("clean_class"), "auto"),
+        # What was made, where the run got so far; the wish may only have been "auto".
+        clean_class=text(result.get("clean_class") or config.get("clean_class"), "auto"),
         quality=whole(config.get("quality")) or None,
         masks=run.has("masks"),
         probe=Estimate.of(probe.get("auroc")),
@@ -140,9 +141,6 @@ def _wall(run: RunFiles, pictures: Pictures, most: int) -> Wall:
     pairs: list[Pair] = []
     for row in rows:
         folder = run.path / "gallery"
-        # Names are relative to gallery/; older data sets wrote them relative to the data set.
-        if not (folder / text(row.get("before"))).is_file():
-            folder = run.path
         before = pictures.photo(folder, row.get("before"))
         after = pictures.photo(folder, row.get("after"))
         if before is None or after is None:

@@ -32,7 +32,6 @@ class Detector:
     groups: int
     steps: int
     seconds: float | None
-    parameters: int | None
     curves: tuple[Figure, ...]
     histogram: Markup | None
     split: str
@@ -71,7 +70,6 @@ def load_detector(run: RunFiles) -> Detector:
         groups=whole(validation.get("groups")),
         steps=whole(result.get("steps"), max(steps, default=0)),
         seconds=number(result.get("seconds")) or max(times, default=None),
-        parameters=whole(saved.get("parameters")) or None,
         curves=tuple(_curves(rows)),
         histogram=histogram,
         split=text(config.get("split"), "folder"),

@@ -1,6 +1,6 @@
 """Reading run directories with a steady hand: what is missing or broken becomes a sentence.
 
-The files come from wisp's jobs, but also from older versions, killed processes and text editors.
+The files come from wisp's jobs, but also from killed processes and text editors.
 Nothing here raises for a file that cannot be used: it is noted in ``RunFiles.problems``.
 """
 
