@@ -289,9 +289,8 @@ def test_a_data_set_with_splits_and_metadata(dataset):
     assert (smoky.source, smoky.source_sha256) == ("in/3.jpg", "sha-3")
     assert by_name["validation/clean/k1/5.jpg"].source_sha256 is None
     assert by_name["validation/clean/k1/5.jpg"].group == "validation/clean/k1/5"
-    records = labelled.records()
-    assert len(records) == 12
-    assert all(len(record.sha256) == 64 and record.phash for record in records)
+    assert len(labelled.items) == 12
+    assert all(len(item.sha256) == 64 and item.phash for item in labelled.items)
     sources = labelled.source_records()
     assert sorted(record.sha256 for record in sources) == [f"sha-{number}" for number in range(5)]
 

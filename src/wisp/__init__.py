@@ -39,7 +39,6 @@ _HOME = {
     "DemoConfig": "wisp.config",
     "WispError": "wisp.errors",
     "InputError": "wisp.errors",
-    "WispWarning": "wisp.errors",
 }
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
         SynthConfig,
         TrainConfig,
     )
-    from wisp.errors import InputError, WispError, WispWarning
+    from wisp.errors import InputError, WispError
     from wisp.models import SmokeModel, Smoky, load
 
 __all__ = [
@@ -66,7 +65,6 @@ __all__ = [
     "SynthConfig",
     "TrainConfig",
     "WispError",
-    "WispWarning",
     "classify",
     "demo",
     "evaluate",

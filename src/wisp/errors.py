@@ -18,16 +18,5 @@ class InputError(WispError):
     exit_code = 2
 
 
-class MissingExtraError(InputError):
-    """An optional dependency is missing; the message is the one install line that mends it."""
-
-    def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs an extra package: pip install 'wisp-smoke[{extra}]'")
-
-
 class TrainingDivergedError(WispError):
     """A loss became NaN or infinite; the last good checkpoint is kept."""
-
-
-class WispWarning(UserWarning):
-    """Something the user should know that does not stop the work."""

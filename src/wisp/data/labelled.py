@@ -114,10 +114,6 @@ class LabelledSet:
         """The items of one split, in order."""
         return [item for item in self.items if item.split == split]
 
-    def records(self) -> list[FileRecord]:
-        """Every picture, for ``inputs.json``; paths are relative to the set."""
-        return [FileRecord(item.name, item.sha256, item.group, item.phash) for item in self.items]
-
     def source_records(self) -> list[FileRecord]:
         """Every photo that the pictures were made from, once, as far as metadata.jsonl says."""
         sources: dict[str, FileRecord] = {}

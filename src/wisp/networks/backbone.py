@@ -21,7 +21,6 @@ from wisp.networks.weights import (
     read_state,
 )
 
-WITHOUT_FILE = ("hub", "none", "random")
 _RANDOM_SEED = 0
 
 

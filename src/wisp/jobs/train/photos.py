@@ -20,7 +20,6 @@ from wisp.manifest import FileRecord, make_groups
 from wisp.progress import say
 from wisp.rundir import RunDir
 
-DOMAINS = ("clean", "smoky")
 _BIG_GROUP = 0.05
 
 
