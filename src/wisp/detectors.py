@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from wisp import images
+from wisp.data import one_thread, read_squashed
 from wisp.engine import Engine
 from wisp.errors import InputError
 from wisp.images import UnreadableImageError
 from wisp.images.convert import from_uint8
-from wisp.images.transforms import BILINEAR
 from wisp.metrics.ranking import Floats
 from wisp.networks.backbone import load_backbone
 from wisp.networks.detector import Detector
@@ -113,8 +113,7 @@ def read_square(path: Path, size: int) -> Tensor:
 
     Raises UnreadableImageError.
     """
-    picture = images.squash(images.decode(path, 2 * size), size, BILINEAR)
-    return from_uint8(np.asarray(picture))
+    return from_uint8(read_squashed(path, size))
 
 
 class _Squares(Dataset[tuple[Tensor, str]]):
@@ -131,10 +130,6 @@ class _Squares(Dataset[tuple[Tensor, str]]):
             return read_square(self._paths[index], self._size), ""
         except UnreadableImageError as error:
             return torch.zeros(3, self._size, self._size), error.reason
-
-
-def _one_thread(_worker: int) -> None:
-    torch.set_num_threads(1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,7 +167,7 @@ def score_pictures(
         batch_size=_BATCH,
         # Starting processes takes longer than decoding a few pictures.
         num_workers=worker_count(workers) if len(paths) > _FEW_PICTURES else 0,
-        worker_init_fn=_one_thread,
+        worker_init_fn=one_thread,
     )
     rows: list[Floats] = []
     reasons: list[str] = []

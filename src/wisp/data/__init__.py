@@ -6,8 +6,15 @@ batches from them. The loaders yield the same batches for any number of workers.
 """
 
 from wisp.data.labelled import LabelledItem, LabelledSet, Split
-from wisp.data.pictures import LabelledBatch, PictureDataset
-from wisp.data.streams import CACHE_BYTES, StepLoader, derive_seed, seeded_generator, shuffled
+from wisp.data.pictures import LabelledBatch, PictureDataset, read_squashed
+from wisp.data.streams import (
+    CACHE_BYTES,
+    StepLoader,
+    derive_seed,
+    one_thread,
+    seeded_generator,
+    shuffled,
+)
 from wisp.data.unpaired import Fit, UnpairedFolders, find_shared
 
 __all__ = [
@@ -22,6 +29,8 @@ __all__ = [
     "UnpairedFolders",
     "derive_seed",
     "find_shared",
+    "one_thread",
+    "read_squashed",
     "seeded_generator",
     "shuffled",
 ]

@@ -21,6 +21,12 @@ LabelledBatch = tuple[Tensor, Tensor, Tensor]
 """Pictures float32 [B, 3, S, S] in [-1, 1], class indices int64 [B], picture indices int64 [B]."""
 
 
+def read_squashed(path: Path, px: int) -> Uint8Array:
+    """A picture as detectors see it: squashed to uint8 [px, px, 3]. Raises UnreadableImageError."""
+    # Twice the size that is needed: a JPEG decoded at reduced scale then looks the same.
+    return np.asarray(images.squash(images.decode(path, 2 * px), px, BILINEAR))
+
+
 class PictureDataset(Dataset[tuple[Tensor, int, int]]):
     """Pictures for a detector: squashed to a square, all classes alike, augmented if asked for.
 
@@ -59,11 +65,7 @@ class PictureDataset(Dataset[tuple[Tensor, int, int]]):
         ]
 
     def _read(self, path: Path) -> Uint8Array:
-        return self._squashed(path, self._stored_px)
-
-    @staticmethod
-    def _squashed(path: Path, px: int) -> Uint8Array:
-        return np.asarray(images.squash(images.decode(path, 2 * px), px, BILINEAR))
+        return read_squashed(path, self._stored_px)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -72,7 +74,7 @@ class PictureDataset(Dataset[tuple[Tensor, int, int]]):
         pixels = (
             self._pixels[index]
             if self._stored_px == self.size
-            else self._squashed(self._paths[index], self.size)
+            else read_squashed(self._paths[index], self.size)
         )
         return from_uint8(pixels), self.targets[index], index
 

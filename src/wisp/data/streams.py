@@ -98,7 +98,8 @@ class PixelCache:
             pool.shutdown(cancel_futures=True)
 
 
-def _one_thread(_worker: int) -> None:
+def one_thread(_worker: int) -> None:
+    """``worker_init_fn`` of a DataLoader: its processes already share the cores."""
     torch.set_num_threads(1)
 
 
@@ -144,7 +145,7 @@ class StepLoader(DataLoader[B]):
             shuffle=False,
             num_workers=workers,
             multiprocessing_context=context,
-            worker_init_fn=_one_thread,
+            worker_init_fn=one_thread,
             prefetch_factor=4 if workers > 0 else None,
             pin_memory=torch.cuda.is_available(),
             # Without its own, every new iterator would advance torch's global generator, and a

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from wisp.data import PictureDataset
+from wisp.data import PictureDataset, one_thread
 from wisp.detectors import worker_count
 from wisp.engine import Engine
 from wisp.networks.backbone import Backbone
@@ -35,10 +35,6 @@ class _Versions(Dataset[Tensor]):
         return self._pictures[index][0]
 
 
-def _one_thread(_worker: int) -> None:
-    torch.set_num_threads(1)
-
-
 def compute_features(
     backbone: Backbone,
     pictures: PictureDataset,
@@ -57,7 +53,7 @@ def compute_features(
         versions,
         batch_size=_BATCH,
         num_workers=worker_count(workers),
-        worker_init_fn=_one_thread,
+        worker_init_fn=one_thread,
     )
     rows = []
     with progress(label, len(versions), unit="img") as bar, torch.no_grad():
