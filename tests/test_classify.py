@@ -215,6 +215,7 @@ def test_sets_that_cannot_work_are_refused(tmp_path):
     write_class(tmp_path / "few/validation/clean", 4, False, first=4)
     with pytest.raises(InputError, match="validation part holds no picture of smoky"):
         classify.run(config(tmp_path / "few", tmp_path / "run3"))
+    assert not list(tmp_path.glob("run*"))  # so that --out is free for the next try
 
 
 def test_bad_files_are_skipped_and_listed(tmp_path):

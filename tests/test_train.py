@@ -460,6 +460,7 @@ def test_unusable_input_is_refused_in_one_sentence(photos: Path, tmp_path: Path)
         train.run(dataclasses.replace(config_of(photos, tmp_path / "a"), smoky=tmp_path / "bad"))
     with pytest.raises(InputError, match="share"):
         train.run(dataclasses.replace(config_of(photos, tmp_path / "b"), smoky=photos / "clean"))
+    assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()  # so that --out is free
     with pytest.raises(InputError, match="no such run"):
         train.run(TrainConfig(resume=tmp_path / "absent"))
     with pytest.raises(InputError, match="leave out what else is given"):

@@ -167,6 +167,18 @@ class RunDir:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
 
+    @staticmethod
+    def require_free(path: Path) -> None:
+        """Raise InputError unless ``path`` is an empty or absent folder.
+
+        For jobs that read their input before they make a folder: bad input should leave none.
+        """
+        path = Path(path)
+        if path.exists() and not path.is_dir():
+            raise InputError(f"--out {path} is a file; name a folder that does not exist yet")
+        if path.exists() and any(path.iterdir()):
+            raise InputError(f"--out {path} is not empty; name another folder or remove it")
+
     @classmethod
     def create(cls, path: Path, kind: str, config: Mapping[str, Any]) -> RunDir:
         """Start a run of ``kind`` ('train', 'synth', …) in an empty or absent folder.
@@ -174,10 +186,7 @@ class RunDir:
         Raises InputError when ``path`` is a file or already holds something.
         """
         path = Path(path)
-        if path.exists() and not path.is_dir():
-            raise InputError(f"--out {path} is a file; name a folder that does not exist yet")
-        if path.exists() and any(path.iterdir()):
-            raise InputError(f"--out {path} is not empty; name another folder or remove it")
+        cls.require_free(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -77,13 +77,14 @@ def run(config: ClassifyConfig) -> ClassifyResult:
         TrainingDivergedError: the loss became NaN or infinite.
     """
     start_s = time.monotonic()
+    RunDir.require_free(config.out)
     engine = make_engine(config.device, config.precision, config.seed)
     # The weights first: a wrong name should not cost the reading of all pictures.
     backbone = load_backbone(config.backbone, config.weights, config.size)
+    parts = read_parts(config)
     folder = RunDir.create(config.out, "classify", to_json(config))
     say(f"computing on {engine.why}")
     folder.write_environment(device=str(engine.device), precision=engine.precision, why=engine.why)
-    parts = read_parts(config)
     names = [f"dataset-{i}" for i in range(len(config.datasets))]
     folder.write_inputs(
         parts.files,

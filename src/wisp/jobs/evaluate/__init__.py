@@ -84,6 +84,7 @@ def run(config: EvaluateConfig) -> EvaluateResult:
             were seen in training (unless ``config.allow_overlap``).
     """
     start_s = time.monotonic()
+    RunDir.require_free(config.out)
     detector, settings = load_detector(config.detector)
     if config.positive is not None and config.positive not in settings.classes:
         raise InputError(
@@ -96,8 +97,6 @@ def run(config: EvaluateConfig) -> EvaluateResult:
     for line in notes:
         say(line)
     engine = make_engine(config.device, config.precision, config.seed)
-    folder = RunDir.create(config.out, "evaluate", to_json(config))
-    folder.write_environment(device=str(engine.device), precision=engine.precision, why=engine.why)
     scores = score_pictures(
         detector, [picture.path for picture in pictures], settings.size, engine, config.workers
     )
@@ -105,6 +104,8 @@ def run(config: EvaluateConfig) -> EvaluateResult:
     skipped = skipped + scores.skipped
     if not kept:
         raise InputError(f"{config.real[0]}: no picture could be read; see {skipped[0].path}")
+    folder = RunDir.create(config.out, "evaluate", to_json(config))
+    folder.write_environment(device=str(engine.device), precision=engine.precision, why=engine.why)
     folder.write_inputs(
         [{**p.record().to_json(), "label": p.label, "set": p.set_name} for p in kept],
         parents={"detector": config.detector},

@@ -115,10 +115,7 @@ def _open_folder(config: SynthConfig) -> tuple[RunDir | None, bool]:
     """The data set to go on with and True, or None and False if there is nothing yet."""
     out = config.out
     if not (out / "config.json").exists():
-        if out.is_dir() and any(out.iterdir()):
-            raise InputError(f"--out {out} is not empty; name another folder or remove it")
-        if out.exists() and not out.is_dir():
-            raise InputError(f"--out {out} is a file; name a folder that does not exist yet")
+        RunDir.require_free(out)
         return None, False
     folder = RunDir(out)
     if folder.kind != "synth" or (out / _RESULT).exists():

@@ -119,9 +119,11 @@ class _Training:
     def begin(cls, config: TrainConfig) -> _Training:
         """A new run."""
         assert config.out is not None
+        RunDir.require_free(config.out)
         engine = make_engine(config.device, config.precision, config.seed)
+        photos = gather_photos(config)
         folder = RunDir.create(config.out, "train", to_json(config))
-        return cls._start(folder, config, engine, gather_photos(config))
+        return cls._start(folder, config, engine, photos)
 
     @classmethod
     def _start(
