@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
+import importlib
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +76,13 @@ def test_importing_has_no_side_effects(tmp_path):
     assert shown.stdout.strip() == "[]"
     assert shown.stderr == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_examples_in_docstrings_are_true():
+    source = Path(wisp.__file__).parent
+    with_examples = [path for path in source.rglob("*.py") if ">>> " in path.read_text()]
+    assert with_examples
+    for path in with_examples:
+        name = ".".join(["wisp", *path.relative_to(source).with_suffix("").parts])
+        result = doctest.testmod(importlib.import_module(name))
+        assert result.attempted and not result.failed, name
