@@ -127,16 +127,8 @@ def run(config: EvaluateConfig) -> EvaluateResult:
     write_json(
         folder.path / "metrics.json",
         {
-            **summary(scored, pooled),
-            "threshold": threshold,
+            **_figures_json(scored, pooled, of_sets, per_set),
             "threshold_source": source,
-            "positive": positive,
-            "classes": settings.classes,
-            "per_set": {name: summary(of_sets[name], per_set[name]) for name in of_sets},
-            "per_group": group_rows(scored),
-            "confusion": confusion_json(scored),
-            "calibration": calibration_json(scored),
-            "curves": curves_json(scored),
             "overlaps": [overlap.to_json() for overlap in overlaps],
             "skipped": [item.to_json() for item in skipped],
             "notes": notes,
@@ -171,6 +163,23 @@ def _threshold(config: EvaluateConfig, settings: DetectorSettings) -> tuple[str,
         # The saved threshold is one for the other class's probability.
         return positive, 0.5, f"0.5, as the detector was trained to find {settings.positive}"
     return positive, settings.threshold, f"validation ({settings.threshold_rule})"
+
+
+def _figures_json(
+    scored: Scored, pooled: Figures, of_sets: dict[str, Scored], per_set: dict[str, Figures]
+) -> dict[str, Any]:
+    """All that ``metrics.json`` says about the scores themselves."""
+    return {
+        **summary(scored, pooled),
+        "threshold": scored.threshold,
+        "positive": scored.classes[scored.positive],
+        "classes": scored.classes,
+        "per_set": {name: summary(part, per_set[name]) for name, part in of_sets.items()},
+        "per_group": group_rows(scored),
+        "confusion": confusion_json(scored),
+        "calibration": calibration_json(scored),
+        "curves": curves_json(scored),
+    }
 
 
 def _names(scored: Scored) -> list[str]:
