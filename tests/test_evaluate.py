@@ -136,6 +136,32 @@ def test_overlap_with_training_is_an_error_unless_allowed(detector, tmp_path):
     assert {row["kind"] for row in saved["overlaps"]} == {"same file", "near-duplicate"}
 
 
+def test_photos_that_the_smoke_was_learned_from_count_as_seen(detector, tmp_path):
+    """detector → data set → CycleGAN: a photo known to the last of them only is found."""
+    from wisp.images import decode, perceptual_hash
+    from wisp.manifest import FileRecord, sha256_of
+
+    def run(name, kind, files=(), parents=None):
+        made = RunDir.create(tmp_path / name, kind, {})
+        made.write_inputs([record.to_json() for record in files], parents=parents)
+        return made.path
+
+    write_set(tmp_path / "real", 4, first=300)
+    photo = sorted((tmp_path / "real/smoky").iterdir())[0]
+    known = FileRecord(str(photo), sha256_of(photo), "g", perceptual_hash(decode(photo)))
+    gan = run("gan", "train", [known])
+    dataset = run("dataset", "synth", parents={"model": gan})
+    moved = tmp_path / "detector"
+    shutil.copytree(detector, moved)
+    files = RunDir(detector).inputs["files"]
+    RunDir(moved).write_inputs(files, parents={"dataset": dataset})
+    config = EvaluateConfig(
+        moved, (tmp_path / "real",), out=tmp_path / "run", workers=0, device="cpu", pictures=0
+    )
+    with pytest.raises(InputError, match=rf"1 of \d+ test pictures.*{photo.name}"):
+        evaluate.run(config)
+
+
 def test_unusable_test_sets_are_refused(detector, tmp_path):
     write_class(tmp_path / "real" / "fog", 3, True)
     write_class(tmp_path / "real" / "clean", 3, False, first=400)

@@ -89,6 +89,23 @@ def test_create_open_and_kind(tmp_path):
         rundir.RunDir.create(file, "train", {})
 
 
+def test_only_an_unfinished_run_of_the_same_kind_is_replaced(tmp_path):
+    def stopped(kind, *, finished=False):
+        path = tmp_path / f"{kind}-{finished}"
+        run = rundir.RunDir.create(path, kind, {})
+        if finished:
+            rundir.write_json(run.path / "result.json", {})
+        return path
+
+    unfinished = stopped("classify")
+    rundir.RunDir.require_free(unfinished, replaces="classify")
+    assert not unfinished.exists()
+    for path in (stopped("classify", finished=True), stopped("train")):
+        with pytest.raises(InputError, match="not empty"):
+            rundir.RunDir.require_free(path, replaces="classify")
+        assert (path / "config.json").exists()
+
+
 def test_parents_survive_moving_the_whole_folder(tmp_path):
     parent = rundir.RunDir.create(tmp_path / "all" / "dataset", "synth", {})
     child = rundir.RunDir.create(tmp_path / "all" / "detector", "classify", {})

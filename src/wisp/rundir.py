@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from wisp.errors import InputError, WispError
+from wisp.progress import say
 
 _PACKAGES = ("wisp-smoke", "torch", "torchvision", "timm", "lightning", "torchmetrics", "pillow")
 TEMPORARY_PREFIX = ".tmp-"
@@ -66,6 +67,15 @@ def _disk_error(path: Path, error: OSError) -> WispError:
     return WispError(f"{path}: cannot be written ({error.strerror or error})")
 
 
+def append_text(path: Path, text: str) -> None:
+    """Append ``text`` to ``path``; WispError names the path when the disk is full."""
+    try:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise _disk_error(path, error) from error
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` atomically."""
     with atomic_file(path) as stream:
@@ -89,7 +99,9 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; is {path.parent} a wisp run?") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error})") from None
+        raise InputError(
+            f"{path}: is damaged, not readable as JSON ({error}); restore it or make the run anew"
+        ) from None
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -168,12 +180,20 @@ class RunDir:
         self.path = Path(path)
 
     @staticmethod
-    def require_free(path: Path) -> None:
+    def require_free(path: Path, *, replaces: str | None = None) -> None:
         """Raise InputError unless ``path`` is an empty or absent folder.
 
-        For jobs that read their input before they make a folder: bad input should leave none.
+        For jobs that read their input before they make a folder: bad input should leave none. A job
+        that cannot go on where it stopped gives its kind as ``replaces``: what a killed run of that
+        kind left (no ``result.json``) is removed.
         """
         path = Path(path)
+        unfinished = (path / "config.json").exists() and not (path / "result.json").exists()
+        if replaces is not None and unfinished and RunDir(path).kind == replaces:
+            import shutil
+
+            say(f"{path}: removing the unfinished run that was stopped there")
+            shutil.rmtree(path)
         if path.exists() and not path.is_dir():
             raise InputError(f"--out {path} is a file; name a folder that does not exist yet")
         if path.exists() and any(path.iterdir()):
@@ -196,15 +216,22 @@ class RunDir:
         return run
 
     @classmethod
-    def open(cls, path: Path, kind: str | None = None) -> RunDir:
-        """An existing run; InputError if ``path`` is none, or one of another kind."""
+    def open(cls, path: Path, kind: str | None = None, flag: str = "") -> RunDir:
+        """An existing run; InputError if ``path`` is none, or one of another kind.
+
+        ``flag`` is what the user calls the path, such as ``--resume``.
+        """
         run = cls(Path(path))
+        named = f"{flag} {path}".lstrip()
+        advice = f"give the --out folder of a wisp {kind}" if kind else "give a run's folder"
         if not run.path.is_dir():
-            raise InputError(f"{path}: no such run directory")
+            raise InputError(f"{named}: no such run directory; {advice}")
         if not run.config_file.exists():
-            raise InputError(f"{path}: not a wisp run (it holds no config.json)")
+            raise InputError(f"{named}: not a wisp run (it holds no config.json); {advice}")
         if kind is not None and run.kind != kind:
-            raise InputError(f"{path}: is a '{run.kind}' run, but a '{kind}' run is needed here")
+            raise InputError(
+                f"{named}: is a '{run.kind}' run, but a '{kind}' run is needed here; {advice}"
+            )
         return run
 
     @property
@@ -215,14 +242,20 @@ class RunDir:
     @property
     def config(self) -> dict[str, Any]:
         """The saved configuration without ``kind``."""
-        saved = dict(read_json(self.config_file))
+        saved = self._saved()
         saved.pop("kind", None)
         return saved
 
     @property
     def kind(self) -> str:
         """What made this run: 'train', 'synth', 'classify', 'evaluate', 'demo', …"""
-        return str(read_json(self.config_file).get("kind", "unknown"))
+        return str(self._saved().get("kind", "unknown"))
+
+    def _saved(self) -> dict[str, Any]:
+        saved = read_json(self.config_file)
+        if not isinstance(saved, dict):
+            raise InputError(f"{self.config_file}: holds no configuration of a wisp run")
+        return dict(saved)
 
     def write_environment(self, **extra: Any) -> None:  # noqa: ANN401 - JSON values
         """Write ``environment.json``."""
@@ -270,11 +303,7 @@ class RunDir:
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Append one row to ``metrics.jsonl`` (a killed append leaves a line readers drop)."""
-        try:
-            with self.metrics_file.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-        except OSError as error:
-            raise _disk_error(self.metrics_file, error) from error
+        append_text(self.metrics_file, json.dumps(row, ensure_ascii=False) + "\n")
 
     def sweep_temporary(self) -> None:
         """Remove what a killed writer left behind."""

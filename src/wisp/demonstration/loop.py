@@ -138,7 +138,10 @@ def run(config: DemoConfig) -> DemoResult:
             device=config.device,
         )
     )  # fmt: skip
-    write_json(out / "eval" / "banner.json", {"text": _RENDERED, "command": OWN_PHOTOS})
+    write_json(
+        out / "eval" / "banner.json",
+        {"text": _RENDERED, "command": OWN_PHOTOS, "rendered_world": True},
+    )
     report = out / "report.html"
     shutil.copyfile(write_report(evaluation.run), report)
     metrics = read_json(evaluation.run / "metrics.json")

@@ -239,7 +239,7 @@ def load_evaluation(run: RunFiles) -> Evaluation:
         notes=tuple(text(note) for note in sequence(metrics.get("notes"))),
         rendered=any(
             source.get("rendered_world") is True
-            for source in (run.environment, run.config, metrics)
+            for source in (run.json("banner.json"), run.environment, run.config, metrics)
         ),
     )
 

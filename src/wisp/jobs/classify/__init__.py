@@ -77,7 +77,7 @@ def run(config: ClassifyConfig) -> ClassifyResult:
         TrainingDivergedError: the loss became NaN or infinite.
     """
     start_s = time.monotonic()
-    RunDir.require_free(config.out)
+    RunDir.require_free(config.out, replaces="classify")
     engine = make_engine(config.device, config.precision, config.seed)
     # The weights first: a wrong name should not cost the reading of all pictures.
     backbone = load_backbone(config.backbone, config.weights, config.size)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from wisp.data import PictureDataset, one_thread
+from wisp.data import PictureDataset, start_worker
 from wisp.detectors import worker_count
 from wisp.engine import Engine
 from wisp.networks.backbone import Backbone
@@ -53,7 +53,7 @@ def compute_features(
         versions,
         batch_size=_BATCH,
         num_workers=worker_count(workers),
-        worker_init_fn=one_thread,
+        worker_init_fn=start_worker,
     )
     rows = []
     with progress(label, len(versions), unit="img") as bar, torch.no_grad():

@@ -84,7 +84,7 @@ def run(config: EvaluateConfig) -> EvaluateResult:
             were seen in training (unless ``config.allow_overlap``).
     """
     start_s = time.monotonic()
-    RunDir.require_free(config.out)
+    RunDir.require_free(config.out, replaces="evaluate")
     detector, settings = load_detector(config.detector)
     if config.positive is not None and config.positive not in settings.classes:
         raise InputError(

@@ -83,15 +83,31 @@ def _picture(item: LabelledItem, set_name: str) -> RealPicture:
     return RealPicture(item.path, set_name, group, item.label, item.sha256, item.phash)
 
 
+def _seen_by(run: RunDir) -> list[FileRecord]:
+    """All files that ``run`` and the runs it was made from have read.
+
+    So the photos that a CycleGAN learned from count as seen by the detector that learned from its
+    smoke.
+    """
+    inputs = run.inputs
+    records = [FileRecord.from_json(row) for row in inputs["files"]]
+    for name in inputs["parents"]:
+        parent = run.parent(name)
+        if parent is not None and (parent.path / "inputs.json").exists():
+            records += _seen_by(parent)
+    return list({(record.path, record.sha256): record for record in records}.values())
+
+
 def check_overlap(
     detector: Path, pictures: Sequence[RealPicture], allowed: bool
 ) -> tuple[list[Overlap], str | None]:
     """Test pictures that the detector has seen, by bytes or by look, and a note about them.
 
-    Compared are all pictures the detector was trained or validated on, and the photos those were
-    made from. Raises InputError with examples if there are any and they are not ``allowed``.
+    Compared are all pictures the detector was trained or validated on, the photos those were made
+    from, and the photos their smoke was learned from. Raises InputError with examples if there are
+    any and they are not ``allowed``.
     """
-    seen = [FileRecord.from_json(row) for row in RunDir(detector).inputs["files"]]
+    seen = _seen_by(RunDir(detector))
     overlaps = find_overlaps(seen, [picture.record() for picture in pictures])
     if not overlaps:
         return [], None

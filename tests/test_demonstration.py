@@ -1,0 +1,38 @@
+"""`wisp demo` as a newcomer runs it: a real process, the whole loop, nothing canned."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from wisp.rundir import read_json
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_demo_runs_the_whole_loop_and_its_report_shows_what_was_measured(tmp_path):
+    out = tmp_path / "demo"
+    shown = subprocess.run(
+        [sys.executable, "-m", "wisp.cli", "demo", "--out", str(out), "--json"],
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+    assert shown.returncode == 0, shown.stderr[-2000:]
+    result = json.loads(shown.stdout.strip().splitlines()[-1])
+    # Five minutes are promised on two idle cores; continuous integration may share them.
+    assert result["seconds"] < 420
+    assert result["train_seconds"] > 60 or result["seconds"] < 120
+    measured = read_json(out / "eval" / "metrics.json")
+    assert result["metrics"]["auroc"] == measured["auroc"]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "This world is rendered" in page
+    assert f"{measured['auroc']['value']:.2f}" in page
+    # No picture of the test world was trained on.
+    seen = {row["sha256"] for row in read_json(out / "detector" / "inputs.json")["files"]}
+    tested = {row["sha256"] for row in read_json(out / "eval" / "inputs.json")["files"]}
+    assert not seen & tested
+    assert len(tested) == measured["images"]
