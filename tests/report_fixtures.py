@@ -455,6 +455,16 @@ def make_evaluate(
                 "roc": {"fpr": fpr, "tpr": tpr},
                 "pr": {"recall": recall, "precision": precision},
             },
+            "distances": [
+                {
+                    "set": "indoor",
+                    "label": "smoky",
+                    "train": 300,
+                    "test": 118,
+                    "kid": {"value": 0.217, "low": 0.193, "high": 0.244},
+                    "fid": 1.84,
+                }
+            ],
             "overlaps": [],
             "skipped": [{"path": "real/indoor/clean/empty.jpg", "reason": "empty"}],
         },

@@ -105,6 +105,16 @@ def test_the_run_describes_itself(evaluated, detector):
     assert sum(row["images"] for row in saved["per_group"]) == 49
 
 
+def test_training_pictures_are_compared_with_test_pictures_of_their_class(evaluated):
+    rows = read_json(evaluated.run / "metrics.json")["distances"]
+    of_set = {(row["set"], row["label"]): row for row in rows}
+    assert set(of_set) == {("indoor", "clean"), ("indoor", "smoky"), ("steam", "clean")}
+    for row in rows:
+        assert row["kid"]["low"] <= row["kid"]["value"] <= row["kid"]["high"]
+    # Training and test part are drawn alike, so 0 must be a possible distance.
+    assert of_set["indoor", "smoky"]["kid"]["low"] <= 0.0
+
+
 def test_worst_pictures_have_saliency(evaluated):
     rows = read_json(evaluated.run / "worst" / "index.json")
     alarm = next(row for row in rows if row["file"].endswith("veiled__0.png"))

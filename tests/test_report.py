@@ -122,6 +122,16 @@ def test_its_numbers_are_those_of_the_run(page, chain):
     assert "wisp synth clean --model" in page.words
 
 
+def test_distances_have_their_own_section_where_they_were_measured(page, tmp_path):
+    assert "How far is synthetic from real?" in page.words
+    assert "0.193 – 0.244" in page.words
+    bare = make_evaluate(tmp_path / "eval")
+    metrics = json.loads((bare / "metrics.json").read_text())
+    del metrics["distances"]
+    (bare / "metrics.json").write_text(json.dumps(metrics))
+    assert "How far is synthetic" not in write_report(bare).read_text()
+
+
 def test_the_page_asks_nothing_of_any_server(page):
     assert page.sources
     assert all(source.startswith("data:image/") for source in page.sources)

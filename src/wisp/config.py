@@ -39,6 +39,19 @@ def _coerce(config: Any) -> None:  # noqa: ANN401 - any of the dataclasses below
         object.__setattr__(config, field.name, value)
 
 
+def _check_common(config: Any) -> None:  # noqa: ANN401 - any of the dataclasses below
+    """Refuse what is wrong for every command: seeds, worker counts and numbers out of range."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        flag = f"--{field.name.replace('_', '-')} {value}"
+        if field.name == "seed":
+            _require(0 <= value < 2**63, f"{flag}: from 0 to below 2^63")
+        elif field.name == "workers":
+            _require(value is None or 0 <= value <= 1024, f"{flag}: from 0 to 1024")
+        elif isinstance(value, float):
+            _require(math.isfinite(value), f"{flag}: must be a finite number")
+
+
 def parse_strength(text: str) -> tuple[float, float]:
     """``'1'`` as (1, 1), ``'0.4:1.6'`` as (0.4, 1.6); InputError unless 0 ≤ low ≤ high < ∞.
 
@@ -135,6 +148,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _coerce(self)
+        _check_common(self)
         if self.resume is None:
             _require(
                 None not in (self.clean, self.smoky, self.out),
@@ -270,6 +284,7 @@ class SynthConfig:
 
     def __post_init__(self) -> None:
         _coerce(self)
+        _check_common(self)
         parse_strength(self.strength)
         _require(len(self.photos) > 0, "PHOTOS: name at least one folder, file or glob")
         _require(self.per_photo >= 1, f"--per-photo {self.per_photo}: at least 1")
@@ -342,6 +357,7 @@ class ClassifyConfig:
 
     def __post_init__(self) -> None:
         _coerce(self)
+        _check_common(self)
         if self.preset == "frozen-head":
             for name, value in FROZEN_HEAD_RECIPE.items():
                 given = getattr(self, name)
@@ -361,6 +377,7 @@ class ClassifyConfig:
             )
         _require(self.patience >= 0, f"--patience {self.patience}: not below 0")
         _require(0 < self.validation < 1, f"--validation {self.validation}: between 0 and 1")
+        _require(self.weight_decay >= 0, f"--weight-decay {self.weight_decay}: not below 0")
         for name in ("learning_rate", "backbone_learning_rate"):
             _require(
                 0 <= getattr(self, name) < 1,
@@ -397,6 +414,8 @@ class EvaluateConfig:
     """Bootstrap samples behind each 95 % interval."""
     pictures: int = 8
     """Worst misses and worst false alarms shown with saliency (0: none)."""
+    distances: bool = True
+    """Measure how far the training pictures are from the real ones (KID on the backbone)."""
     allow_overlap: bool = False
     """Go on although test pictures were seen in training (they are reported)."""
     seed: int = 0
@@ -410,6 +429,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         _coerce(self)
+        _check_common(self)
         _require(len(self.real) > 0, "REAL: name at least one folder with a folder per class")
         _require(self.bootstrap >= 100, f"--bootstrap {self.bootstrap}: at least 100")
         _require(self.pictures >= 0, f"--pictures {self.pictures}: not below 0")
@@ -440,6 +460,7 @@ class PredictConfig:
 
     def __post_init__(self) -> None:
         _coerce(self)
+        _check_common(self)
         _require(len(self.images) > 0, "IMAGES: name at least one folder, file or glob")
         _require(
             self.threshold is None or 0 <= self.threshold <= 1,
@@ -460,6 +481,7 @@ class DemoConfig:
 
     def __post_init__(self) -> None:
         _coerce(self)
+        _check_common(self)
 
 
 def to_json(config: Any) -> dict[str, Any]:  # noqa: ANN401 - any of the dataclasses above

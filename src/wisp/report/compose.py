@@ -22,6 +22,7 @@ from wisp.report.provenance import made_section, skipped_section
 from wisp.report.read import Chain, Estimate, RunFiles, follow, text
 from wisp.report.results import (
     curves_section,
+    distance_section,
     gap_section,
     groups_section,
     leak_section,
@@ -141,6 +142,7 @@ def _evaluation(run: RunFiles) -> Page:
         curves_section(evaluation),
         *_dataset_sections(chain, pictures),
         detector_section(detector) if detector is not None else None,
+        distance_section(evaluation),
         leak_section(evaluation),
         skipped_section(chain),
         made_section(chain),

@@ -151,6 +151,18 @@ class Overlap:
 
 
 @dataclasses.dataclass(frozen=True)
+class DistanceRow:
+    """One class of one test set beside the same class in training."""
+
+    set: str
+    label: str
+    train: int
+    test: int
+    kid: Estimate
+    fid: float | None
+
+
+@dataclasses.dataclass(frozen=True)
 class Evaluation:
     """Everything metrics.json and predictions.csv say."""
 
@@ -174,6 +186,7 @@ class Evaluation:
     pr: tuple[list[float], list[float]]
     overlaps: tuple[Overlap, ...]
     leak_checked: bool
+    distances: tuple[DistanceRow, ...]
     notes: tuple[str, ...]
     rendered: bool
 
@@ -236,6 +249,17 @@ def load_evaluation(run: RunFiles) -> Evaluation:
             for row in map(mapping, sequence(metrics.get("overlaps")))
         ),
         leak_checked=isinstance(metrics.get("overlaps"), list),
+        distances=tuple(
+            DistanceRow(
+                text(row.get("set")),
+                text(row.get("label")),
+                whole(row.get("train")),
+                whole(row.get("test")),
+                Estimate.of(row.get("kid")),
+                number(row.get("fid")),
+            )
+            for row in map(mapping, sequence(metrics.get("distances")))
+        ),
         notes=tuple(text(note) for note in sequence(metrics.get("notes"))),
         rendered=any(
             source.get("rendered_world") is True

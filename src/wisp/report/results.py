@@ -8,7 +8,7 @@ import json
 from markupsafe import Markup
 
 from wisp.report import charts, wording
-from wisp.report.evaluation import Evaluation, GroupRow, SetRow
+from wisp.report.evaluation import DistanceRow, Evaluation, GroupRow, SetRow
 from wisp.report.page import Section, Tile
 from wisp.report.read import Estimate
 
@@ -257,6 +257,23 @@ def _calibration_words(evaluation: Evaluation) -> str:
     return (
         f"Its scores are not probabilities: they are off by {off} on average, and on the whole it "
         f"is {side} on these photos."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DistanceData:
+    """Kernel distances between training and test pictures."""
+
+    rows: tuple[DistanceRow, ...]
+
+
+def distance_section(evaluation: Evaluation) -> Section | None:
+    """How far the training pictures are from the test photos, or None if not measured."""
+    if not evaluation.distances:
+        return None
+    data = DistanceData(evaluation.distances)
+    return Section(
+        "distance", "How far is synthetic from real?", "Distance", "distance.html.j2", data
     )
 
 

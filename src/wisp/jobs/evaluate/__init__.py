@@ -15,6 +15,7 @@ from wisp.config import EvaluateConfig, to_json
 from wisp.detectors import DetectorSettings, load_detector, score_pictures
 from wisp.engine import make_engine
 from wisp.errors import InputError
+from wisp.jobs.evaluate.distances import measure_distances
 from wisp.jobs.evaluate.figures import (
     Scored,
     calibration_json,
@@ -129,6 +130,11 @@ def run(config: EvaluateConfig) -> EvaluateResult:
         {
             **_figures_json(scored, pooled, of_sets, per_set),
             "threshold_source": source,
+            "distances": measure_distances(
+                config.detector, kept, detector, settings.size, engine, config.seed
+            )
+            if config.distances
+            else [],
             "overlaps": [overlap.to_json() for overlap in overlaps],
             "skipped": [item.to_json() for item in skipped],
             "notes": notes,
