@@ -5,14 +5,17 @@ Only what a call needs is imported: ``wisp --help`` loads no torch, no configura
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from wisp.errors import WispError
+from wisp.errors import InputError, WispError
 
 # name → (configuration class, one line for `wisp --help`)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -26,7 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 _FOOTER = """
 Every command: --help for its flags; --json prints one JSON object as the last line of
-stdout (all else goes to stderr). Exit codes: 0 success, 1 failure, 2 wrong usage or input.
+stdout (all else goes to stderr). Exit codes: 0 success, 1 failure, 2 wrong usage or input,
+130 stopped by Ctrl-C.
 
 Start:  wisp demo
 Then:   wisp synth clean/ --out dataset
@@ -58,12 +62,52 @@ def _jsonable(value: Any) -> Any:  # noqa: ANN401 - any part of a result
 
 
 def _parse(name: str, arguments: Sequence[str]) -> Any:  # noqa: ANN401 - one of the configurations
+    import contextlib
+    import io
+
     import tyro
 
     from wisp import config
 
     kind = getattr(config, COMMANDS[name][0])
-    return tyro.cli(kind, args=list(arguments), prog=f"wisp {name}")
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told):
+            return tyro.cli(kind, args=list(arguments), prog=f"wisp {name}")
+    except SystemExit as exit_:
+        if not exit_.code:  # --help
+            raise
+        raise InputError(f"{_one_sentence(told.getvalue())} (wisp {name} --help)") from None
+
+
+def _one_sentence(box: str) -> str:
+    """What tyro says in a box of several parts, in a line: what is wrong, and what may be meant."""
+    parts: list[list[str]] = [[]]
+    for line in box.splitlines():
+        text = line.strip("│").rstrip()
+        if line.startswith(("╭", "╰")):
+            continue
+        if text.strip() and set(text.strip()) <= {"─", "-"}:
+            parts.append([])
+        elif text.strip():
+            parts[-1].append(text)
+    if "╭" not in box:  # drawn without UTF-8, where the title is a part of its own
+        parts = parts[1:]
+    problem, *rest = parts or [[box.strip()]]
+    if problem and problem[0].strip().startswith("Missing from"):
+        # Below it stand names, and indented by more what they mean.
+        indents = [len(line) - len(line.lstrip()) for line in problem[1:]]
+        names = [
+            line.strip()
+            for line, indent in zip(problem[1:], indents, strict=True)
+            if indent == min(indents)
+        ]
+        return f"{' and '.join(names)} must be given"
+    said = " ".join(line.strip() for line in problem).rstrip(".")
+    for hint in rest:
+        if hint and hint[0].strip().startswith("Perhaps you meant") and len(hint) > 1:
+            said += f"; did you mean {hint[1].split()[0]}?"
+    return said
 
 
 def _run(name: str, arguments: Sequence[str], *, as_json: bool) -> None:
@@ -74,10 +118,8 @@ def _run(name: str, arguments: Sequence[str], *, as_json: bool) -> None:
     config = _parse(name, arguments)
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     result = getattr(api, name)(**values)
-    if as_json:
-        print(json.dumps(_jsonable(result), ensure_ascii=False), file=sys.stdout)  # noqa: T201
-    else:
-        print(result.summary(), file=sys.stdout)  # noqa: T201
+    text = json.dumps(_jsonable(result), ensure_ascii=False) if as_json else result.summary()
+    print(text, file=sys.stdout, flush=True)  # noqa: T201
 
 
 def _fail(message: str, code: int) -> int:
@@ -114,12 +156,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     except WispError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
+        # A second Ctrl-C would only tear the cleaning up of worker processes apart.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         return _fail("stopped by Ctrl-C; what was finished is kept", 130)
     except MemoryError:
-        return _fail("out of memory; lower --size, --images-per-step or --workers", 1)
-    except BrokenPipeError:
+        return _fail(_NO_MEMORY, 1)
+    except BrokenPipeError:  # `wisp predict … | head`: nobody reads any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        return _fail(*_system_error(error))
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        return _fail(_NO_MEMORY, 1)
     return 0
+
+
+_NO_MEMORY = "out of memory; lower --size, --images-per-step, --width or --workers"
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch says, in one of its ways, that there is not enough memory."""
+    words = str(error).lower()
+    return any(text in words for text in ("out of memory", "can't allocate memory", "alloc_cpu"))
+
+
+def _system_error(error: OSError) -> tuple[str, int]:
+    """A sentence and an exit code for what the operating system refused."""
+    what = error.strerror or str(error)
+    if error.errno == errno.ENOSPC:
+        place = error.filename or "the output"
+        return f"{place}: the disk is full; free some space and start again", 1
+    if error.filename is None:
+        return f"the operating system refused: {what}", 1
+    wrong_path = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP)
+    code = 2 if error.errno in wrong_path else 1
+    return f"{error.filename}: {what.lower()}; check the path and its permissions", code
 
 
 if __name__ == "__main__":

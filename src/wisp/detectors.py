@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from wisp import images
-from wisp.data import one_thread, read_squashed
+from wisp.data import read_squashed, start_worker
 from wisp.engine import Engine
 from wisp.errors import InputError
 from wisp.images import UnreadableImageError
@@ -69,6 +69,8 @@ class DetectorSettings:
     def read(cls, path: Path) -> DetectorSettings:
         """The settings in ``path``; InputError names what is missing. Other keys are ignored."""
         saved: Mapping[str, Any] = read_json(path)
+        if not isinstance(saved, dict):
+            raise InputError(f"{path}: holds no detector settings; train the detector again")
         try:
             return cls(**{field.name: saved[field.name] for field in dataclasses.fields(cls)})
         except (KeyError, TypeError) as error:
@@ -87,7 +89,7 @@ def load_detector(folder: Path) -> tuple[Detector, DetectorSettings]:
 
     Raises InputError when ``folder`` is no such run, the run did not finish, or a file is damaged.
     """
-    RunDir.open(folder, "classify")
+    RunDir.open(folder, "classify", "DETECTOR")
     for name in (SETTINGS_FILE, MODEL_FILE):
         if not (folder / name).exists():
             raise InputError(
@@ -167,7 +169,7 @@ def score_pictures(
         batch_size=_BATCH,
         # Starting processes takes longer than decoding a few pictures.
         num_workers=worker_count(workers) if len(paths) > _FEW_PICTURES else 0,
-        worker_init_fn=one_thread,
+        worker_init_fn=start_worker,
     )
     rows: list[Floats] = []
     reasons: list[str] = []

@@ -18,5 +18,11 @@ class InputError(WispError):
     exit_code = 2
 
 
+class StoppedError(WispError):
+    """The user stopped the work (Ctrl-C); the message says how to go on. Exit code 130."""
+
+    exit_code = 130
+
+
 class TrainingDivergedError(WispError):
     """A loss became NaN or infinite; the last good checkpoint is kept."""

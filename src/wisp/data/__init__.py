@@ -5,15 +5,15 @@
 batches from them. The loaders yield the same batches for any number of workers.
 """
 
-from wisp.data.labelled import LabelledItem, LabelledSet, Split
+from wisp.data.labelled import LabelledItem, LabelledSet, Split, sets_below
 from wisp.data.pictures import LabelledBatch, PictureDataset, read_squashed
 from wisp.data.streams import (
     CACHE_BYTES,
     StepLoader,
     derive_seed,
-    one_thread,
     seeded_generator,
     shuffled,
+    start_worker,
 )
 from wisp.data.unpaired import Fit, UnpairedFolders, find_shared
 
@@ -29,8 +29,9 @@ __all__ = [
     "UnpairedFolders",
     "derive_seed",
     "find_shared",
-    "one_thread",
     "read_squashed",
     "seeded_generator",
+    "sets_below",
     "shuffled",
+    "start_worker",
 ]

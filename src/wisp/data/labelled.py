@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -63,8 +63,7 @@ class LabelledSet:
             InputError: no class folder with a usable picture.
         """
         root = Path(path)
-        if not root.is_dir():
-            raise InputError(f"{root}: no such folder; {_LAYOUT}")
+        cls.require_folder(root)
         found = list(_class_files(root))
         if not found:
             raise InputError(f"{root}: holds no class folders with pictures; {_LAYOUT}")
@@ -100,6 +99,12 @@ class LabelledSet:
             )
         return cls(root, items, skipped)
 
+    @staticmethod
+    def require_folder(path: Path) -> None:
+        """Raise InputError unless ``path`` is a folder: quick, before anything is read."""
+        if not Path(path).is_dir():
+            raise InputError(f"{path}: no such folder; {_LAYOUT}")
+
     @property
     def classes(self) -> list[str]:
         """The labels that occur, sorted."""
@@ -128,6 +133,16 @@ _LAYOUT = (
     "a labelled set has one folder per class, such as clean/ and smoky/, or train/clean/, "
     "train/smoky/, validation/clean/ and validation/smoky/"
 )
+
+
+def sets_below(root: Path, classes: Sequence[str]) -> list[Path]:
+    """Folders right below ``root`` that hold one of ``classes``: what was meant, if ``root`` was
+    given one folder too high."""
+    return [
+        folder
+        for folder in _subfolders(Path(root))
+        if any((folder / name).is_dir() for name in classes)
+    ]
 
 
 def _subfolders(folder: Path) -> list[Path]:

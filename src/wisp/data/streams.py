@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -98,9 +99,13 @@ class PixelCache:
             pool.shutdown(cancel_futures=True)
 
 
-def one_thread(_worker: int) -> None:
-    """``worker_init_fn`` of a DataLoader: its processes already share the cores."""
+def start_worker(_worker: int) -> None:
+    """``worker_init_fn`` of a DataLoader: one thread each, and Ctrl-C is the parent's business."""
     torch.set_num_threads(1)
+    # A terminal sends Ctrl-C to workers too, where handlers inherited from the parent would speak
+    # up or end the worker before the parent has finished its step.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class _Failed:
@@ -145,7 +150,7 @@ class StepLoader(DataLoader[B]):
             shuffle=False,
             num_workers=workers,
             multiprocessing_context=context,
-            worker_init_fn=one_thread,
+            worker_init_fn=start_worker,
             prefetch_factor=4 if workers > 0 else None,
             pin_memory=torch.cuda.is_available(),
             # Without its own, every new iterator would advance torch's global generator, and a

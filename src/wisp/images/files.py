@@ -93,7 +93,9 @@ def find_images(sources: Sequence[str | Path]) -> list[ImageFile]:
         found = _expand(source)
         if not found:
             known = " ".join(EXTENSIONS)
-            raise InputError(f"{source}: holds no pictures; wisp looks for {known}")
+            raise InputError(
+                f"{source}: holds no pictures; give another folder (wisp looks for {known})"
+            )
         for file in found:
             unique.setdefault(os.path.abspath(file.path), file)  # noqa: PTH100 - keep links
     return list(unique.values())

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from wisp.config import ClassifyConfig, to_json
-from wisp.data import LabelledItem, PictureDataset
+from wisp.data import LabelledItem, LabelledSet, PictureDataset
 from wisp.detectors import DetectorSettings, save_detector, worker_count
 from wisp.engine import Engine, make_engine
 from wisp.jobs.classify.features import AUGMENTED_COPIES, compute_features, feature_batches
@@ -79,6 +79,8 @@ def run(config: ClassifyConfig) -> ClassifyResult:
     start_s = time.monotonic()
     RunDir.require_free(config.out, replaces="classify")
     engine = make_engine(config.device, config.precision, config.seed)
+    for path in config.datasets:
+        LabelledSet.require_folder(path)
     # The weights first: a wrong name should not cost the reading of all pictures.
     backbone = load_backbone(config.backbone, config.weights, config.size)
     parts = read_parts(config)

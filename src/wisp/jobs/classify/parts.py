@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from wisp import images, manifest
 from wisp.config import ClassifyConfig
-from wisp.data import LabelledItem, LabelledSet, Split
+from wisp.data import LabelledItem, LabelledSet, Split, sets_below
 from wisp.errors import InputError
 
 
@@ -39,6 +39,12 @@ def read_parts(config: ClassifyConfig) -> Parts:
     ]
     classes = _agreed_classes(sets)
     if config.positive not in classes:
+        below = [set_ for path in config.datasets for set_ in sets_below(path, [config.positive])]
+        if below:
+            raise InputError(
+                f"{config.datasets[0]}: lies one folder above the class folders; give "
+                f"{' '.join(str(folder) for folder in below)}"
+            )
         raise InputError(
             f"--positive {config.positive}: the classes are {', '.join(classes)}; name one of them"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wisp import images
 from wisp.config import EvaluateConfig
-from wisp.data import LabelledItem, LabelledSet
+from wisp.data import LabelledItem, LabelledSet, sets_below
 from wisp.detectors import DetectorSettings
 from wisp.errors import InputError
 from wisp.manifest import FileRecord, Overlap, find_overlaps
@@ -69,6 +69,12 @@ def read_test_sets(
         labelled = LabelledSet.open(root, config.group_by, workers=config.workers)
         unknown = [label for label in labelled.classes if label not in settings.classes]
         if unknown:
+            below = sets_below(root, settings.classes)
+            if below and len(unknown) == len(labelled.classes):
+                raise InputError(
+                    f"{root}: lies one folder above the class folders; give "
+                    f"{' '.join(str(folder) for folder in below)}"
+                )
             raise InputError(
                 f"{root}: holds the class folders {', '.join(labelled.classes)}, but the detector "
                 f"knows {', '.join(settings.classes)}; rename {', '.join(unknown)} or leave it out"

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from wisp.config import SynthConfig, to_json
-from wisp.errors import InputError
+from wisp.errors import InputError, StoppedError
 from wisp.images import ImageFile, Skipped, UnreadableImageError, find_images, scan
 from wisp.jobs.synth.annotations import write_boxes, write_card, write_metadata
 from wisp.jobs.synth.gallery import write_gallery
@@ -27,7 +27,7 @@ from wisp.jobs.synth.probe import measure_fingerprint
 from wisp.jobs.synth.render import Job, Row, render_photo
 from wisp.models import SmokeModel, load, torch_threads
 from wisp.progress import format_duration, progress, say
-from wisp.rundir import RunDir, read_jsonl, write_json, write_jsonl
+from wisp.rundir import RunDir, append_text, read_jsonl, write_json, write_jsonl
 
 _JOURNAL = ".journal.jsonl"
 _RESULT = "result.json"
@@ -221,8 +221,7 @@ class _Journal:
     def add(self, photo: Photo, rows: list[Row]) -> None:
         """Note that ``photo`` is finished."""
         entry = {"name": photo.name, "sha256": photo.sha256, "split": photo.split, "rows": rows}
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        append_text(self.path, json.dumps(entry, ensure_ascii=False) + "\n")
 
 
 def _render_all(
@@ -259,6 +258,11 @@ def _render_all(
                     except UnreadableImageError as error:
                         bad.append(Skipped(photo.path, error.reason))
                     bar.advance()
+    except KeyboardInterrupt:
+        raise StoppedError(
+            f"stopped by Ctrl-C with {len(finished)} of {len(photos)} photos finished; repeat the "
+            "command to go on"
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
     return bad
