@@ -27,6 +27,7 @@ from wisp.errors import InputError, TrainingDivergedError, WispError
 from wisp.jobs import train
 from wisp.jobs.train import loop, state
 from wisp.jobs.train.cyclegan import CycleGanTrainer
+from wisp.networks.backbone import HubUnreachableError
 from wisp.rundir import read_jsonl
 
 SMALL: dict[str, Any] = {
@@ -430,15 +431,28 @@ def test_weights_that_cannot_be_fetched_turn_the_distance_off(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def unreachable(*_: Any) -> None:
-        raise InputError("the hub cannot be reached")
+        raise HubUnreachableError("the hub cannot be reached")
 
     monkeypatch.setattr("wisp.jobs.train.distance.load_backbone", unreachable)
     config = config_of(photos, tmp_path / "run", steps=1, distance_every=1)
     assert train.run(config).best is None
     assert "the distance is off" in capsys.readouterr().err
-    config = dataclasses.replace(config, out=tmp_path / "other", distance_weights="w.pth")
-    with pytest.raises(InputError, match="hub"):
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"distance_weights": "absent.pth"}, "--distance-weights absent.pth: no such file"),
+        ({"distance_backbone": "resnet5O"}, "--distance-backbone resnet5O: .*resnet50"),
+    ],
+)
+def test_a_distance_that_cannot_be_measured_is_told_before_a_run_is_made(
+    photos: Path, tmp_path: Path, wrong: dict[str, str], said: str
+) -> None:
+    config = config_of(photos, tmp_path / "run", steps=1, distance_every=1, **wrong)
+    with pytest.raises(InputError, match=said):
         train.run(config)
+    assert not (tmp_path / "run").exists()
 
 
 def test_bad_files_are_skipped_counted_and_listed(photos: Path, tmp_path: Path) -> None:

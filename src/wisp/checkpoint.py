@@ -9,19 +9,17 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
-import pickle
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from wisp.errors import InputError, WispError
+from wisp.networks.weights import read_state
 from wisp.rundir import TEMPORARY_PREFIX, read_json, write_bytes, write_json
 
 STATE_FILE = "checkpoint.json"
@@ -77,8 +75,8 @@ def save_checkpoint(
 def _cannot_write(path: Path, error: OSError) -> WispError:
     if error.errno == errno.ENOSPC:
         return WispError(
-            f"{path}: the disk is full; free some space and go on from the checkpoint before, "
-            "which is intact"
+            f"{path}: the disk is full; free some space and resume the run (checkpoints written "
+            "before are intact)"
         )
     return WispError(f"{path}: cannot be written ({error.strerror or error})")
 
@@ -114,38 +112,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(path, tensors, state)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path, flag: str = "") -> dict[str, Tensor]:
     """The tensors by name in a ``.safetensors`` or torch ``.pth``/``.pt`` file, on the CPU.
 
-    A torch file may hold them under ``state_dict`` or ``model``. No code in the file is executed.
-    Raises InputError, naming the file, when it is missing, truncated, holds code, or no tensors.
+    See :func:`wisp.networks.weights.read_state`, which words its InputError after ``flag``.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    if path.suffix == ".safetensors":
-        try:
-            return dict(load_file(path))
-        except (SafetensorError, OSError, ValueError) as error:
-            raise InputError(f"{path}: is truncated or no safetensors file ({error})") from None
-    try:
-        value = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "GLOBAL" in str(error):
-            raise InputError(
-                f"{path}: holds code or objects besides tensors, which wisp refuses to run; save "
-                "its state_dict alone"
-            ) from None
-        raise InputError(f"{path}: is truncated or no torch file") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
-        reason = str(error).split("\n", 1)[0][:200]
-        raise InputError(f"{path}: is truncated or no torch file ({reason})") from None
-    for key in ("state_dict", "model"):
-        if isinstance(value, dict) and isinstance(value.get(key), dict):
-            value = value[key]
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: holds a {type(value).__name__}, not a dictionary of tensors")
-    tensors = {str(key): entry for key, entry in value.items() if isinstance(entry, Tensor)}
-    if not tensors:
-        raise InputError(f"{path}: holds no tensors")
-    return tensors
+    return read_state(Path(path), flag)

@@ -52,7 +52,7 @@ def load(model: str | Path, *, device: Device = "cpu", precision: Precision = "3
             return _from_checkpoint(path.parent, device, precision)
         if path.suffix.lower() not in (".pth", ".pt", ".safetensors"):
             raise InputError(f"--model {model}: is no file of weights; {_POSSIBLE}")
-        return _assemble(str(model), read_tensors(path), {}, device, precision)
+        return _assemble(str(model), read_tensors(path, "--model"), {}, device, precision)
     raise InputError(f"--model {model}: there is no such model, run or file; {_POSSIBLE}")
 
 
@@ -91,8 +91,8 @@ def _assemble(
 ) -> CycleGANModel:
     forward = _direction(tensors, "clean_to_smoky") or tensors
     backward = _direction(tensors, "smoky_to_clean")
-    clean_to_smoky = ResnetGenerator.from_state(forward, name)
-    smoky_to_clean = ResnetGenerator.from_state(backward, name) if backward else None
+    clean_to_smoky = ResnetGenerator.from_state(forward, f"--model {name}")
+    smoky_to_clean = ResnetGenerator.from_state(backward, f"--model {name}") if backward else None
     scale = WorkingScale()
     if "load_size" in state:
         scale = WorkingScale(state.get("fit", "squash"), int(state["load_size"]))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, cast
 
+import huggingface_hub
 import timm
 import torch
+from huggingface_hub.errors import HfHubHTTPError
 from timm.models import group_parameters
 from torch import Tensor, nn
 
@@ -22,6 +25,11 @@ from wisp.networks.weights import (
 )
 
 _RANDOM_SEED = 0
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+class HubUnreachableError(InputError):
+    """Weights were asked from the hub, which does not give them."""
 
 
 class _TimmModel(Protocol):
@@ -107,22 +115,42 @@ class Backbone(nn.Module):
         return [stage for stage in staged if stage]
 
 
-def _create(name: str, size: int | None, pretrained: bool) -> nn.Module:
+def _require_hub(name: str) -> None:
+    """Raise quickly, whatever the network library raises, where the hub cannot be reached.
+
+    Downloads are tried again and again for most of a minute, with a warning each time.
+    """
+    settings = timm.get_pretrained_cfg(name)
+    repository = (getattr(settings, "hf_hub_id", None) or "").partition("@")[0]
+    if not repository or any(
+        isinstance(huggingface_hub.try_to_load_from_cache(repository, file), str)
+        for file in _HUB_FILES
+    ):
+        return
+    # HfHubHTTPError: it answers, and timm knows where else to look.
+    with contextlib.suppress(HfHubHTTPError):
+        huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(repository, _HUB_FILES[0]))
+
+
+def _require_known(name: str, prefix: str) -> None:
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else "; see timm.list_models()"
-        raise InputError(f"--backbone {name}: timm knows no such model{hint}")
+        raise InputError(f"{prefix}backbone {name}: timm knows no such model{hint}")
+
+
+def _create(name: str, size: int | None, pretrained: bool, prefix: str) -> nn.Module:
     settings = timm.get_pretrained_cfg(name)
     fixed = size is not None and settings is not None and settings.fixed_input_size
     options = {"img_size": size} if fixed else {}
     net: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
     if not (hasattr(net, "forward_features") and hasattr(net, "head_hidden_size")):
-        raise InputError(f"--backbone {name}: has no pooled features to build a detector on")
+        raise InputError(f"{prefix}backbone {name}: has no pooled features to build a detector on")
     return net
 
 
-def _load_file(net: nn.Module, name: str, path: Path) -> None:
-    state = read_state(path)
+def _load_file(net: nn.Module, name: str, path: Path, prefix: str) -> None:
+    state = read_state(path, f"{prefix}weights")
     wanted = net.state_dict()
     if is_torchvision_mobilenet_v2(state) and "conv_stem.weight" in wanted:
         state = {mobilenet_v2_name(key): tensor for key, tensor in state.items()}
@@ -134,13 +162,15 @@ def _load_file(net: nn.Module, name: str, path: Path) -> None:
     check_fit(
         wanted,
         state,
-        f"--weights {path} does not fit --backbone {name}",
+        f"{prefix}weights {path} does not fit {prefix}backbone {name}",
         "name the backbone the file was made for, or other weights",
     )
     net.load_state_dict({**wanted, **state})
 
 
-def load_backbone(name: str, weights: str | Path = "hub", size: int | None = None) -> Backbone:
+def load_backbone(
+    name: str, weights: str | Path = "hub", size: int | None = None, prefix: str = "--"
+) -> Backbone:
     """A timm model as a feature extractor.
 
     Args:
@@ -149,28 +179,31 @@ def load_backbone(name: str, weights: str | Path = "hub", size: int | None = Non
             random state), ``random`` (initialised always alike, for distances), or a file with
             timm's or torchvision's names (torchvision: ResNets and mobilenet_v2).
         size: side of the pictures [px]; needed only by models with a fixed input size.
+        prefix: what stands before ``backbone`` and ``weights`` in the flags that errors name.
 
-    Raises InputError when the name is unknown, the hub cannot be reached, or the file is damaged,
-    contains code, or does not fit.
+    Raises InputError when the name is unknown or the file is damaged, contains code, or does not
+    fit, and HubUnreachableError when the hub does not give the weights.
     """
+    _require_known(name, prefix)
     if str(weights) == "hub":
         try:
-            net = _create(name, size, pretrained=True)
+            _require_hub(name)
+            net = _create(name, size, True, prefix)
         except InputError:
             raise
         except Exception as error:  # any of four network libraries may be the one to fail
-            raise InputError(
-                f"--weights hub: the weights of {name} could not be fetched "
+            raise HubUnreachableError(
+                f"{prefix}weights hub: the weights of {name} could not be fetched "
                 f"({type(error).__name__}); get a file where there is a network (timm, "
-                "torchvision or safetensors names) and give --weights FILE, or --weights none "
-                "to start from scratch"
+                f"torchvision or safetensors names) and give {prefix}weights FILE, or "
+                f"{prefix}weights none to start from scratch"
             ) from None
     elif str(weights) == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_RANDOM_SEED)
-            net = _create(name, size, pretrained=False)
+            net = _create(name, size, False, prefix)
     else:
-        net = _create(name, size, pretrained=False)
+        net = _create(name, size, False, prefix)
         if str(weights) != "none":
-            _load_file(net, name, Path(weights))
+            _load_file(net, name, Path(weights), prefix)
     return Backbone(name, net)

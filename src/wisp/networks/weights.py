@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -15,36 +16,58 @@ from wisp.errors import InputError
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "state_dict_ema")
 _SHOWN = 3
+_PICKLE_START = b"\x80"
+
+
+def _is_refusal(words: str, path: Path) -> bool:
+    """Whether torch's restricted reader, with ``words``, met something it will not build or call.
+
+    It also says "Unsupported operand" of bytes that are no pickle at all.
+    """
+    if "Unsupported operand" in words:
+        with path.open("rb") as stream:
+            return stream.read(1) == _PICKLE_START
+    return "Unsupported" in words or "GLOBAL" in words
 
 
 def read_state(path: Path, flag: str = "--weights") -> dict[str, Tensor]:
     """The tensors in a safetensors or PyTorch file, on the CPU; nothing in it is executed.
 
-    Raises InputError naming ``flag`` and the file when it is missing, damaged, or holds objects
-    other than tensors.
+    A PyTorch file may hold them under ``state_dict``, ``model`` and the like, next to other values.
+    Raises InputError naming ``flag`` and the file when it is missing, truncated, damaged, or holds
+    objects that would have to be executed, or no tensors.
     """
+    named = f"{flag} {path}".lstrip()
     if not path.is_file():
-        raise InputError(f"{flag} {path}: no such file")
+        raise InputError(f"{named}: no such file")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
+            return dict(load_file(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on unusual pickles, which are refused below
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what the readers raise on other bytes is unforeseeable
+        if isinstance(error, pickle.UnpicklingError) and _is_refusal(str(error), path):
+            raise InputError(
+                f"{named}: holds code or objects besides tensors, which wisp refuses to run; save "
+                "its state_dict() alone"
+            ) from None
         raise InputError(
-            f"{flag} {path}: holds code or objects other than tensors and was not loaded; "
-            "save its state_dict() alone"
-        ) from None
-    except Exception:  # what the reader raises on bytes that are no weights is unforeseeable
-        raise InputError(
-            f"{flag} {path}: damaged or not a weights file; fetch it again (expected is a "
+            f"{named}: damaged, truncated or not a weights file; fetch it again (expected is a "
             ".safetensors file or a PyTorch state dict)"
         ) from None
     for name in _WRAPPERS:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
             loaded = loaded[name]
-    if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise InputError(f"{flag} {path}: holds no state dict (names with tensors)")
-    return {str(name).removeprefix("module."): tensor for name, tensor in loaded.items()}
+    entries = loaded.items() if isinstance(loaded, Mapping) else ()
+    tensors = {
+        str(name).removeprefix("module."): value
+        for name, value in entries
+        if isinstance(value, Tensor)
+    }
+    if not tensors:
+        raise InputError(f"{named}: holds no tensors by name; save a model's state_dict()")
+    return tensors
 
 
 _MOBILENET_V2_REPEATS = (1, 2, 3, 4, 3, 3, 1)

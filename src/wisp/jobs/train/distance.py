@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 from wisp.config import TrainConfig
 from wisp.engine import Engine
-from wisp.errors import InputError
 from wisp.jobs.train.photos import Photos, load_middle
 from wisp.jobs.train.samples import translate
 from wisp.metrics import kernel_distance
-from wisp.networks.backbone import Backbone, load_backbone
+from wisp.networks.backbone import Backbone, HubUnreachableError, load_backbone
 from wisp.progress import say
 
 PHOTOS = 100
@@ -64,19 +63,29 @@ class Distance:
         }
 
 
-def make_distance(photos: Photos, config: TrainConfig, engine: Engine) -> Distance | None:
-    """The distance that ``config`` asks for, if any.
+def load_measuring_backbone(config: TrainConfig) -> Backbone | None:
+    """The backbone that ``config`` wants the distance measured on, if any.
 
-    Weights that the hub does not give turn it off with one sentence; a bad file is an InputError.
+    Weights that the hub does not give turn the distance off with one sentence; an unknown name or a
+    bad file is an InputError. The global random state stays as it was.
     """
     if config.distance_every == 0:
         return None
-    try:
-        backbone = load_backbone(config.distance_backbone, config.distance_weights, config.size)
-    except InputError as error:
-        if config.distance_weights != "hub":
-            raise
-        say(f"the distance is off, and with it patience ({error}): give --distance-weights FILE")
+    with torch.random.fork_rng(devices=[]):
+        try:
+            return load_backbone(
+                config.distance_backbone, config.distance_weights, config.size, "--distance-"
+            )
+        except HubUnreachableError as error:
+            say(f"the distance is off, and with it patience: {error}")
+            return None
+
+
+def make_distance(
+    backbone: Backbone | None, photos: Photos, config: TrainConfig, engine: Engine
+) -> Distance | None:
+    """The distance on ``backbone``, if there is one and there are photos enough."""
+    if backbone is None:
         return None
     if min(len(_first(photos, domain)) for domain in ("clean", "smoky")) < 2:
         say("the distance is off: it needs two photos of each domain")

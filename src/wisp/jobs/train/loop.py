@@ -13,13 +13,14 @@ import torch
 
 from wisp.config import TRAIN_DEFAULTS, TrainConfig, from_json, to_json
 from wisp.engine import Engine, make_engine
-from wisp.errors import InputError, TrainingDivergedError, WispError
+from wisp.errors import InputError, StoppedError, TrainingDivergedError
 from wisp.jobs.train import samples, state
 from wisp.jobs.train.cyclegan import CycleGanTrainer
-from wisp.jobs.train.distance import Distance, make_distance
+from wisp.jobs.train.distance import Distance, load_measuring_backbone, make_distance
 from wisp.jobs.train.health import Health
 from wisp.jobs.train.interrupt import StopWish, stop_after_step
 from wisp.jobs.train.photos import Photos, gather_photos, load_middle, read_photos, write_photos
+from wisp.networks.backbone import Backbone
 from wisp.progress import Progress, format_duration, progress, say
 from wisp.rundir import RunDir, read_json, read_jsonl, write_json, write_jsonl
 
@@ -57,7 +58,7 @@ def run(config: TrainConfig) -> TrainResult:
     """Train a CycleGAN, or go on with a run (``config.resume``) exactly where it stopped.
 
     Raises InputError for unusable folders or flags, TrainingDivergedError when a loss is no longer
-    finite, and WispError when the disk is full or the user stops the run: in all cases the
+    finite, WispError when the disk is full and StoppedError on Ctrl-C: in all cases the
     checkpoints written before stay usable.
     """
     if config.resume is None:
@@ -76,10 +77,16 @@ def _saved_config(config: TrainConfig) -> tuple[RunDir, TrainConfig]:
         if name != "resume" and getattr(config, name) != default:
             raise InputError(
                 f"--resume reads everything from {config.resume}; leave out what else is given "
-                f"({name.replace('_', '-')}), or begin a new run"
+                f"(--{name.replace('_', '-')}), or begin a new run"
             )
-    folder = RunDir.open(config.resume, "train")
-    saved = from_json(TrainConfig, folder.config)
+    folder = RunDir.open(config.resume, "train", "--resume")
+    try:
+        saved = from_json(TrainConfig, folder.config)
+    except InputError as error:
+        raise InputError(
+            f"--resume {config.resume}: its configuration cannot be used ({error}); restore it or "
+            "begin a new run"
+        ) from None
     return folder, dataclasses.replace(saved, out=config.resume, resume=None)
 
 
@@ -104,8 +111,16 @@ def _workers(config: TrainConfig, engine: Engine) -> int:
 class _Training:
     """One session of a run: from its beginning, or from a checkpoint, to its end."""
 
-    def __init__(self, folder: RunDir, config: TrainConfig, photos: Photos, engine: Engine) -> None:
+    def __init__(
+        self,
+        folder: RunDir,
+        config: TrainConfig,
+        photos: Photos,
+        engine: Engine,
+        backbone: Backbone | None,
+    ) -> None:
         self.folder, self.config, self.photos, self.engine = folder, config, photos, engine
+        self.backbone = backbone
         self.trainer = CycleGanTrainer(config, engine)
         self.health = Health()
         self.best: dict[str, Any] | None = None
@@ -121,19 +136,25 @@ class _Training:
         assert config.out is not None
         RunDir.require_free(config.out)
         engine = make_engine(config.device, config.precision, config.seed)
+        backbone = load_measuring_backbone(config)
         photos = gather_photos(config)
         folder = RunDir.create(config.out, "train", to_json(config))
-        return cls._start(folder, config, engine, photos)
+        return cls._start(folder, config, engine, photos, backbone)
 
     @classmethod
     def _start(
-        cls, folder: RunDir, config: TrainConfig, engine: Engine, photos: Photos
+        cls,
+        folder: RunDir,
+        config: TrainConfig,
+        engine: Engine,
+        photos: Photos,
+        backbone: Backbone | None,
     ) -> _Training:
         write_photos(folder, photos)
         folder.write_environment(
             device=str(engine.device), precision=engine.precision, why=engine.why
         )
-        return cls(folder, config, photos, engine)
+        return cls(folder, config, photos, engine, backbone)
 
     @classmethod
     def take_up(cls, folder: RunDir, config: TrainConfig) -> _Training:
@@ -142,7 +163,7 @@ class _Training:
         engine = make_engine(config.device, config.precision, config.seed)
         begun = (folder.path / "inputs.json").exists()
         photos = read_photos(folder) if begun else gather_photos(config)
-        training = cls._start(folder, config, engine, photos)
+        training = cls._start(folder, config, engine, photos, load_measuring_backbone(config))
         checkpoint = state.latest_checkpoint(folder)
         if checkpoint is not None:
             state.restore_training(training.trainer, checkpoint)
@@ -183,7 +204,9 @@ class _Training:
             load_middle(self.photos.paths(domain, "validation"), config)
             for domain in ("clean", "smoky")
         )
-        self.distance: Distance | None = make_distance(self.photos, config, self.engine)
+        self.distance: Distance | None = make_distance(
+            self.backbone, self.photos, config, self.engine
+        )
         counts = {domain: len(self.photos.paths(domain, "train")) for domain in ("clean", "smoky")}
         say(
             f"training on {counts['clean']} clean and {counts['smoky']} smoky photos, "
@@ -231,7 +254,7 @@ class _Training:
         if wish.reason:
             bar.close()
             self._write_result("interrupted")
-            raise WispError(
+            raise StoppedError(
                 f"stopped by {wish.reason} at step {self.trainer.step} of {config.steps}; go on "
                 f"with: wisp train --resume {self.folder.path}"
             )

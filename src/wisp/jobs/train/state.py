@@ -118,15 +118,14 @@ def latest_checkpoint(run: RunDir) -> Checkpoint | None:
     if latest is None:
         return None
     older = (folder for folder in checkpoints_folder(run).glob("step-*") if folder < latest)
-    first_error: InputError | None = None
     for folder in (latest, *sorted(older, reverse=True)):
         try:
             return load_checkpoint(folder)
         except InputError as error:
-            first_error = first_error or error
-            say(f"{error}; looking for an earlier one")
-    assert first_error is not None
-    raise first_error
+            say(str(error))
+    raise InputError(
+        f"--resume {run.path}: none of its checkpoints is whole; restore one, or begin a new run"
+    )
 
 
 def restore_training(trainer: CycleGanTrainer, checkpoint: Checkpoint) -> None:
