@@ -4,6 +4,7 @@
 head tells smoky from clean; 80/20 split by *file* (a photo and its smoky twin may sit on both
 sides) and by *group*. Beside the validation accuracy stands what the same detector scores on real
 smoke.
+Runs that are finished in --work are not repeated, and the result is written after each.
 
     python benchmarks/starting_point.py PHOTOS --gan RUN --weights FILE --out result.json
 """
@@ -43,46 +44,51 @@ def main() -> None:
     sets = tuple(sorted(p for p in (arguments.photos / "real_validation").iterdir() if p.is_dir()))
     # The original kept the photos' own pixels as the clean class; wisp's default reconstructs them.
     for clean_class in ("pixels", "reconstructed"):
-        dataset = wisp.synth(
-            (str(arguments.photos / "clean" / "kitchen"),),
-            out=arguments.work / f"dataset-{clean_class}",
-            model=str(arguments.gan),
-            limit=500,
-            clean_class=clean_class,
-        )
-        results[clean_class] = {"probe": read_json(dataset.run / "probe.json")}
+        dataset = arguments.work / f"dataset-{clean_class}"
+        if not (dataset / "result.json").exists():
+            wisp.synth(
+                (str(arguments.photos / "clean" / "kitchen"),),
+                out=dataset,
+                model=str(arguments.gan),
+                limit=500,
+                clean_class=clean_class,
+            )
+        results[clean_class] = {"probe": read_json(dataset / "probe.json")}
         for split in ("file", "group"):
             rows = []
             for seed in range(arguments.seeds):
                 work = arguments.work / f"{clean_class}-{split}-{seed}"
-                detector = wisp.classify(
-                    (dataset.run,),
-                    out=work / "detector",
-                    preset="frozen-head",
-                    backbone=arguments.backbone,
-                    weights=str(arguments.weights),
-                    split=split,
-                    seed=seed,
-                )
-                evaluation = wisp.evaluate(detector.run, sets, out=work / "eval", pictures=0)
-                metrics = read_json(evaluation.run / "metrics.json")
-                validation = read_json(detector.run / "detector.json")["validation"]
+                if not (work / "detector" / "result.json").exists():
+                    wisp.classify(
+                        (dataset,),
+                        out=work / "detector",
+                        preset="frozen-head",
+                        backbone=arguments.backbone,
+                        weights=str(arguments.weights),
+                        split=split,
+                        seed=seed,
+                    )
+                if not (work / "eval" / "result.json").exists():
+                    wisp.evaluate(work / "detector", sets, out=work / "eval", pictures=0)
+                metrics = read_json(work / "eval" / "metrics.json")
+                validation = read_json(work / "detector" / "detector.json")["validation"]
                 rows.append({"seed": seed, "validation": validation, "real": real_scores(metrics)})
                 print(
                     f"{clean_class}, split by {split}, seed {seed}: validation accuracy "
                     f"{validation['accuracy']['value']:.3f}, real "
                     f"{ {n: s['auroc']['value'] for n, s in rows[-1]['real'].items()} }"
                 )
-            results[clean_class][split] = rows
-    write_json(
-        arguments.out,
-        {
-            "what": "500 kitchen photos through the CycleGAN, frozen backbone, 128-unit head",
-            "backbone": arguments.backbone,
-            "clean_class": results,
-            "machine": machine(),
-        },
-    )
+                results[clean_class][split] = rows
+                write_json(
+                    arguments.out,
+                    {
+                        "what": "500 kitchen photos through the CycleGAN, frozen backbone, "
+                        "128-unit head",
+                        "backbone": arguments.backbone,
+                        "clean_class": results,
+                        "machine": machine(),
+                    },
+                )
     print(json.dumps({"written": str(arguments.out)}))
 
 

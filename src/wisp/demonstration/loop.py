@@ -70,7 +70,7 @@ def train_config(out: Path, config: DemoConfig) -> TrainConfig:
         load_size=80,
         width=24,
         discriminator_width=32,
-        steps=900,
+        steps=750,
         ema=0.99,
         log_every=25,
         sample_every=150,
@@ -105,9 +105,19 @@ def run(config: DemoConfig) -> DemoResult:
     clean = (str(out / "world" / "clean"),)
     sets = [
         synth.run(
-            SynthConfig(clean, out=out / name, model=model, seed=config.seed, device=config.device)
+            SynthConfig(
+                clean,
+                out=out / name,
+                model=model,
+                per_photo=per_photo,
+                seed=config.seed,
+                device=config.device,
+            )
         )
-        for name, model in (("dataset", str(gan.run)), ("dataset-procedural", "procedural"))
+        for name, model, per_photo in (
+            ("dataset", str(gan.run), 1),
+            ("dataset-procedural", "procedural", 2),
+        )
     ]
     for made in sets:
         write_report(made.run)
@@ -119,8 +129,10 @@ def run(config: DemoConfig) -> DemoResult:
             out=out / "detector",
             backbone="resnet10t",
             weights="none",
-            size=96,
-            steps=250,
+            size=64,
+            steps=500,
+            validate_every=100,
+            patience=0,
             images_per_step=32,
             learning_rate=2e-3,
             backbone_learning_rate=2e-3,
