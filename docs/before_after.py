@@ -2,8 +2,8 @@
 
     python docs/before_after.py wisp-demo
 
-Columns are the first validation pictures of the demo's galleries (drawn at random there); rows are
-the picture itself, with the CycleGAN's smoke, and with procedural smoke.
+Columns are the first validation pictures of the demo's gallery (drawn at random there); rows are
+the picture itself and with procedural smoke.
 """
 
 from __future__ import annotations
@@ -18,23 +18,14 @@ TILE_PX, GAP_PX, COLUMNS = 160, 4, 6
 
 
 def main(demo: Path) -> None:
-    """Read the galleries of ``demo``, write the picture beside this file."""
-    galleries = [demo / name / "gallery" for name in ("dataset", "dataset-procedural")]
-    indices = [
-        {entry["name"]: entry for entry in json.loads((folder / "index.json").read_text())}
-        for folder in galleries
-    ]
-    names = [name for name in indices[0] if name in indices[1]][:COLUMNS]
+    """Read the gallery of ``demo``, write the picture beside this file."""
+    gallery = demo / "dataset-procedural" / "gallery"
+    entries = json.loads((gallery / "index.json").read_text())[:COLUMNS]
     step = TILE_PX + GAP_PX
-    sheet = Image.new("RGB", (len(names) * step - GAP_PX, 3 * step - GAP_PX), "white")
-    for column, name in enumerate(names):
-        files = [
-            galleries[0] / indices[0][name]["before"],
-            galleries[0] / indices[0][name]["after"],
-            galleries[1] / indices[1][name]["after"],
-        ]
-        for row, file in enumerate(files):
-            with Image.open(file) as picture:
+    sheet = Image.new("RGB", (len(entries) * step - GAP_PX, 2 * step - GAP_PX), "white")
+    for column, entry in enumerate(entries):
+        for row, state in enumerate(("before", "after")):
+            with Image.open(gallery / entry[state]) as picture:
                 sheet.paste(picture.resize((TILE_PX, TILE_PX)), (column * step, row * step))
     sheet.save(Path(__file__).parent / "before-after.jpg", quality=88)
 
