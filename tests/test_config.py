@@ -100,10 +100,11 @@ def test_every_field_is_explained():
     import ast
     import inspect
 
-    tree = ast.parse(inspect.getsource(config))
-    for node in tree.body:
-        if not (isinstance(node, ast.ClassDef) and node.name.endswith("Config")):
-            continue
+    kinds = [kind for name, kind in vars(config).items() if name.endswith("Config")]
+    assert len(kinds) == 6
+    for kind in kinds:
+        (node,) = ast.parse(inspect.getsource(kind)).body
+        assert isinstance(node, ast.ClassDef)
         for field, after in zip(node.body, [*node.body[1:], None], strict=True):
             if isinstance(field, ast.AnnAssign):
                 explained = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)

@@ -10,15 +10,30 @@ from wisp.engine import make_engine
 from wisp.errors import InputError
 
 
-@pytest.mark.parametrize("hardware", [True, False])
-def test_auto_precision_follows_the_processor(
-    hardware: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("hardware", "speedup", "precision", "why"),
+    [
+        (True, 3.0, "bf16", "3.0 times as fast"),
+        (True, 0.6, "32", "bfloat16 is 0.6 times as fast"),
+        (False, 3.0, "32", "no bfloat16 instructions"),
+    ],
+)
+def test_auto_precision_takes_what_is_faster(
+    hardware: bool, speedup: float, precision: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "cpu_has_bfloat16", lambda: hardware)
+    monkeypatch.setattr(engine, "cpu_bfloat16_speedup", lambda: speedup)
     made = make_engine("cpu", "auto")
-    assert made.precision == ("bf16" if hardware else "32")
+    assert made.precision == precision
     assert made.device == torch.device("cpu")
-    assert "bfloat16" in made.why and "cpu" in made.why
+    assert why in made.why and "cpu" in made.why
+
+
+def test_speed_of_bfloat16_is_measured_once() -> None:
+    engine.cpu_bfloat16_speedup.cache_clear()
+    first = engine.cpu_bfloat16_speedup()
+    assert 0.05 < first < 50
+    assert engine.cpu_bfloat16_speedup() == first
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("32", torch.float32), ("bf16", torch.bfloat16)])

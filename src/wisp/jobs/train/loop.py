@@ -7,11 +7,11 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
-from wisp.config import TRAIN_DEFAULTS, TrainConfig, from_json, to_json
+from wisp.config import TRAIN_DEFAULTS, Precision, TrainConfig, from_json, to_json
 from wisp.engine import Engine, make_engine
 from wisp.errors import InputError, StoppedError, TrainingDivergedError
 from wisp.jobs.train import samples, state
@@ -101,6 +101,14 @@ def _finished(folder: RunDir) -> TrainResult | None:
     return TrainResult(run=folder.path, **saved)
 
 
+def _precision_so_far(folder: RunDir, config: TrainConfig) -> Precision:
+    """What ``auto`` came to when the run began: a resumed run must not choose anew."""
+    file = folder.path / "environment.json"
+    if config.precision != "auto" or not file.exists():
+        return config.precision
+    return cast(Precision, read_json(file)["precision"])
+
+
 def _workers(config: TrainConfig, engine: Engine) -> int:
     """On a CPU the step needs all cores, and crops of photos kept in memory cost little."""
     if config.workers is not None:
@@ -160,7 +168,7 @@ class _Training:
     def take_up(cls, folder: RunDir, config: TrainConfig) -> _Training:
         """A run that was stopped or killed, at its latest checkpoint."""
         folder.sweep_temporary()
-        engine = make_engine(config.device, config.precision, config.seed)
+        engine = make_engine(config.device, _precision_so_far(folder, config), config.seed)
         begun = (folder.path / "inputs.json").exists()
         photos = read_photos(folder) if begun else gather_photos(config)
         training = cls._start(folder, config, engine, photos, load_measuring_backbone(config))

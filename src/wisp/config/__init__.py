@@ -1,0 +1,31 @@
+"""One frozen dataclass per command: it is the flags, the Python signature and ``config.json``.
+
+Units stand in the names (``size`` and ``load_size`` are pixels); ``steps`` counts optimizer steps.
+A value that cannot work is refused here, before anything is read or written.
+"""
+
+from __future__ import annotations
+
+from wisp.config.checks import Device, Precision, parse_strength
+from wisp.config.classify import ClassifyConfig
+from wisp.config.demo import DemoConfig
+from wisp.config.evaluate import EvaluateConfig
+from wisp.config.predict import PredictConfig
+from wisp.config.saved import from_json, to_json
+from wisp.config.synth import SynthConfig
+from wisp.config.train import TRAIN_DEFAULTS, TrainConfig
+
+__all__ = [
+    "TRAIN_DEFAULTS",
+    "ClassifyConfig",
+    "DemoConfig",
+    "Device",
+    "EvaluateConfig",
+    "Precision",
+    "PredictConfig",
+    "SynthConfig",
+    "TrainConfig",
+    "from_json",
+    "parse_strength",
+    "to_json",
+]

@@ -1,0 +1,106 @@
+"""What the configurations share: flags of one meaning, and the refusal of what cannot work."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from wisp.errors import InputError
+
+Precision = Literal["auto", "32", "bf16", "16"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def require(ok: bool, message: str) -> None:
+    """Raise InputError with ``message`` unless ``ok``."""
+    if not ok:
+        raise InputError(message)
+
+
+def flag_of(name: str) -> str:
+    """The flag of a field: ``load_size`` is ``--load-size``."""
+    return "--" + name.replace("_", "-")
+
+
+def _without_marks(kind: Any) -> Any:  # noqa: ANN401 - a type
+    """``kind`` without Annotated and None: ``Annotated[Path | None, …]`` is ``Path``."""
+    if typing.get_origin(kind) is typing.Annotated:
+        return _without_marks(typing.get_args(kind)[0])
+    parts = [part for part in typing.get_args(kind) if part is not type(None)]
+    if len(parts) == 1 and type(None) in typing.get_args(kind):
+        return _without_marks(parts[0])
+    return kind
+
+
+def normalise(config: Any) -> None:  # noqa: ANN401 - a configuration
+    """Let Python callers write ``"photos"`` for ``Path("photos")`` and one item for a tuple."""
+    for name, hint in typing.get_type_hints(type(config), include_extras=True).items():
+        value, kind = getattr(config, name), _without_marks(hint)
+        if typing.get_origin(kind) is tuple:
+            (item, _) = typing.get_args(kind)
+            value = value if isinstance(value, (tuple, list)) else (value,)
+            value = tuple(item(part) for part in value)
+        elif kind is Path and value is not None:
+            value = Path(value)
+        object.__setattr__(config, name, value)
+
+
+def check_common(config: Any) -> None:  # noqa: ANN401 - a configuration
+    """Refuse what is wrong for every command: seeds, worker counts and numbers out of range."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        given = f"{flag_of(field.name)} {value}"
+        if field.name == "seed":
+            require(0 <= value < 2**63, f"{given}: from 0 to below 2^63")
+        elif field.name == "workers":
+            require(value is None or 0 <= value <= 1024, f"{given}: from 0 to 1024")
+        elif isinstance(value, float):
+            require(math.isfinite(value), f"{given}: must be a finite number")
+
+
+def require_at_least(config: Any, least: int, *names: str) -> None:  # noqa: ANN401
+    """Refuse a field of ``names`` whose value is below ``least``."""
+    for name in names:
+        value = getattr(config, name)
+        limit = "not below 0" if least == 0 else f"at least {least}"
+        require(value is None or value >= least, f"{flag_of(name)} {value}: {limit}")
+
+
+def apply_recipe(config: Any, recipe: Mapping[str, Any], flag: str) -> None:  # noqa: ANN401
+    """Set the fields of ``recipe``; InputError where ``config`` says neither default nor recipe."""
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    for name, value in recipe.items():
+        given = getattr(config, name)
+        if given not in (defaults[name], value):
+            raise InputError(
+                f"{flag_of(name)} {given} contradicts {flag}, which sets it to {value}; "
+                "leave one of the two out"
+            )
+        object.__setattr__(config, name, value)
+
+
+def require_probability(name: str, value: float | None) -> None:
+    """Refuse a threshold outside [0, 1]; None is none given."""
+    require(value is None or 0 <= value <= 1, f"{flag_of(name)} {value}: between 0 and 1")
+
+
+def parse_strength(text: str) -> tuple[float, float]:
+    """``'1'`` as (1, 1), ``'0.4:1.6'`` as (0.4, 1.6); InputError unless 0 ≤ low ≤ high < ∞.
+
+    >>> parse_strength('0.4:1.6')
+    (0.4, 1.6)
+    """
+    try:
+        values = [float(part) for part in str(text).split(":")]
+    except ValueError:
+        values = []
+    low, high = (values * 2)[:2] if len(values) in (1, 2) else (math.nan, math.nan)
+    require(
+        0 <= low <= high < math.inf,
+        f"--strength {text}: give a number such as 1, or a range such as 0.4:1.6, not below 0",
+    )
+    return low, high

@@ -1,0 +1,103 @@
+"""What ``wisp classify`` takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from tyro.conf import Positional, arg
+
+from wisp.config.checks import (
+    Device,
+    Precision,
+    apply_recipe,
+    check_common,
+    flag_of,
+    normalise,
+    require,
+    require_at_least,
+)
+
+# The public blog post wisp started from: frozen ResNet-50, head 2048-128-2, no augmentation.
+FROZEN_HEAD_RECIPE: Final[dict[str, Any]] = {
+    "finetune": "head",
+    "hidden": 128,
+    "augment": False,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifyConfig:
+    """Train a smoke detector on one or more labelled data sets."""
+
+    datasets: Positional[Annotated[tuple[Path, ...], arg(metavar="DATASET")]]
+    """Data sets: folders with train/CLASS and validation/CLASS, or with CLASS folders only."""
+    out: Path
+    """Run directory to make."""
+    preset: Literal["default", "frozen-head"] = "default"
+    """frozen-head: backbone frozen, one hidden layer of 128 units, no augmentation."""
+    backbone: str = "resnet50"
+    """Any timm model."""
+    weights: str = "hub"
+    """ImageNet weights: hub, none, or a file with torchvision, timm or safetensors names."""
+    finetune: Literal["head", "full"] = "full"
+    """Train only the head on features computed once, or the whole network."""
+    hidden: int = 0
+    """Units of a hidden layer in the head (0: none)."""
+    size: int = 224
+    """Pictures are brought to size x size [px]."""
+    steps: int = 600
+    """Optimizer steps at most."""
+    images_per_step: int = 32
+    """Pictures per step."""
+    learning_rate: float = 1e-3
+    """Learning rate of the head."""
+    backbone_learning_rate: float = 1e-4
+    """Learning rate of the backbone's last stage; earlier stages learn slower (full only)."""
+    weight_decay: float = 0.01
+    """AdamW's weight decay."""
+    augment: bool = True
+    """Random crop, flip, colour, blur, noise and JPEG, alike for every class."""
+    balance: bool = True
+    """Show every class equally often."""
+    freeze_norm: bool = True
+    """Keep BatchNorm's ImageNet statistics (full only)."""
+    split: Literal["folder", "group", "file"] = "folder"
+    """Validation part: as the folders say, or drawn anew by group, or by file (which leaks)."""
+    validation: float = 0.2
+    """Part drawn for validation where the folders do not say."""
+    validate_every: int = 50
+    """Steps between validations."""
+    patience: int = 5
+    """Stop after so many validations without improvement (0: never)."""
+    threshold: Literal["balanced", "fpr01", "fpr05"] = "balanced"
+    """Threshold on validation: best balanced accuracy, or at most 1 % or 5 % false alarms."""
+    positive: str = "smoky"
+    """The class to detect."""
+    group_by: str = "auto"
+    """What belongs together where the data set does not say: see synth."""
+    precision: Precision = "auto"
+    """Arithmetic; auto takes bfloat16 where the hardware is faster with it."""
+    device: Device = "auto"
+    """Where to compute."""
+    workers: int | None = None
+    """Processes that decode pictures; default: by the number of cores."""
+    seed: int = 0
+    """Fixes everything random."""
+
+    def __post_init__(self) -> None:
+        normalise(self)
+        check_common(self)
+        if self.preset == "frozen-head":
+            apply_recipe(self, FROZEN_HEAD_RECIPE, "--preset frozen-head")
+        require(len(self.datasets) > 0, "DATASET: name at least one labelled data set")
+        require_at_least(self, 32, "size")
+        require_at_least(self, 1, "steps", "images_per_step", "validate_every")
+        require_at_least(self, 0, "hidden", "patience", "weight_decay")
+        require(0 < self.validation < 1, f"--validation {self.validation}: between 0 and 1")
+        for name in ("learning_rate", "backbone_learning_rate"):
+            require(
+                0 <= getattr(self, name) < 1,
+                f"{flag_of(name)} {getattr(self, name)}: from 0 to below 1",
+            )

@@ -1,0 +1,44 @@
+"""What ``wisp predict`` takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from wisp.config.checks import (
+    Device,
+    Precision,
+    check_common,
+    normalise,
+    require,
+    require_probability,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictConfig:
+    """Ask a detector about pictures."""
+
+    detector: Positional[Annotated[Path, arg(metavar="DETECTOR")]]
+    """Run of `wisp classify`."""
+    images: Positional[Annotated[tuple[str, ...], arg(metavar="IMAGES")]]
+    """Pictures: folders (searched recursively), files or globs."""
+    out: Path | None = None
+    """CSV file to write as well."""
+    threshold: float | None = None
+    """Probability from which a picture is called positive; default: as chosen on validation."""
+    precision: Precision = "auto"
+    """Arithmetic."""
+    device: Device = "auto"
+    """Where to compute."""
+    workers: int | None = None
+    """Processes that decode pictures; default: by the number of cores."""
+
+    def __post_init__(self) -> None:
+        normalise(self)
+        check_common(self)
+        require(len(self.images) > 0, "IMAGES: name at least one folder, file or glob")
+        require_probability("threshold", self.threshold)

@@ -1,0 +1,67 @@
+"""What ``wisp synth`` takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from wisp.config.checks import (
+    Device,
+    Precision,
+    check_common,
+    normalise,
+    parse_strength,
+    require,
+    require_at_least,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SynthConfig:
+    """Make a labelled smoke data set from clean photos."""
+
+    photos: Positional[Annotated[tuple[str, ...], arg(metavar="PHOTOS")]]
+    """Clean photos: folders (searched recursively), files or globs."""
+    out: Path
+    """Data set directory to make."""
+    model: str = "procedural"
+    """Where the smoke comes from: procedural, or a run, checkpoint or *_net_G_*.pth file."""
+    strength: str = "1"
+    """Optical density relative to the model's own: a number, or a range such as 0.4:1.6."""
+    per_photo: int = 1
+    """Smoky pictures made of each photo."""
+    limit: int | None = None
+    """Use at most so many photos, drawn at random."""
+    clean_class: Literal["auto", "pixels", "reconstructed"] = "auto"
+    """What the clean class shows: the photo, or the photo there and back through a cyclegan."""
+    validation: float = 0.2
+    """Part of the groups that goes to validation."""
+    group_by: str = "auto"
+    """What stays together: auto, folder, prefix (before __), name, near-duplicate or a regex."""
+    quality: int | None = None
+    """JPEG quality of all pictures; default: each as its photo was encoded, else 95."""
+    probe: bool = True
+    """Measure how well a small network tells the set's clean photos from the originals."""
+    seed: int = 0
+    """Fixes everything random."""
+    workers: int | None = None
+    """Processes; default: by the number of cores."""
+    device: Device = "auto"
+    """Where to compute."""
+    precision: Precision = "auto"
+    """Arithmetic of a network model."""
+
+    def __post_init__(self) -> None:
+        normalise(self)
+        check_common(self)
+        parse_strength(self.strength)
+        require(len(self.photos) > 0, "PHOTOS: name at least one folder, file or glob")
+        require_at_least(self, 1, "per_photo", "limit")
+        require(0 <= self.validation < 1, f"--validation {self.validation}: from 0 to below 1")
+        require(
+            self.quality is None or 1 <= self.quality <= 100,
+            f"--quality {self.quality}: from 1 to 100",
+        )

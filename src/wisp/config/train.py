@@ -1,0 +1,169 @@
+"""What ``wisp train`` takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from tyro.conf import Positional, arg
+
+from wisp.config.checks import (
+    Device,
+    Precision,
+    apply_recipe,
+    check_common,
+    normalise,
+    require,
+    require_at_least,
+)
+
+# Zhu et al. 2017, section 4 and appendix 7: what `--reference` fixes.
+REFERENCE_RECIPE: Final[dict[str, Any]] = {
+    "size": 256,
+    "load_size": 286,
+    "fit": "squash",
+    "flip": True,
+    "generator": "resnet9",
+    "width": 64,
+    "discriminator_width": 64,
+    "images_per_step": 1,
+    "accumulate": 1,
+    "learning_rate": 2e-4,
+    "lambda_cycle": 10.0,
+    "lambda_identity": 0.5,
+    "pool_size": 50,
+    "ema": 0.0,
+    "diffaugment": False,
+    "spectral_norm": False,
+    "precision": "32",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Learn from unpaired photos to put smoke into clean ones (CycleGAN, arXiv 1703.10593)."""
+
+    clean: Positional[Annotated[Path | None, arg(metavar="CLEAN")]] = None
+    """Folder of clean photos (searched recursively)."""
+    smoky: Positional[Annotated[Path | None, arg(metavar="SMOKY")]] = None
+    """Folder of smoky photos; they need not show the same places."""
+    out: Path | None = None
+    """Run directory to make."""
+    resume: Path | None = None
+    """Run directory to go on with, exactly where it stopped; all else is read from it."""
+    model: Literal["cyclegan"] = "cyclegan"
+    """What to train."""
+    reference: bool = False
+    """The paper's recipe with nothing on top: 286 px squashed, 256 px crops, float32, no EMA."""
+
+    steps: int = 100_000
+    """Optimizer steps in all; the learning rate falls linearly to 0 in the second half."""
+    size: int = 256
+    """Training crop [px]."""
+    load_size: int | None = None
+    """Size photos are brought to before cropping [px]; default: size · 286/256."""
+    fit: Literal["short-side", "squash", "none"] = "short-side"
+    """How photos get to load-size: short side, squash to a square (the paper), none (as is)."""
+    flip: bool = True
+    """Mirror photos at random."""
+    generator: Literal["auto", "resnet6", "resnet9"] = "auto"
+    """Generator: 6 or 9 residual blocks; auto takes 9 from 256 px on."""
+    width: int = 64
+    """Channels of the generators' first layer."""
+    discriminator_width: int = 64
+    """Channels of the discriminators' first layer."""
+    images_per_step: int = 1
+    """Photos of each domain per optimizer step (global batch)."""
+    accumulate: int = 1
+    """Split each step's photos into this many backward passes, to save memory."""
+    learning_rate: float = 2e-4
+    """Adam's learning rate in the first half."""
+    lambda_cycle: float = 10.0
+    """Weight of the cycle-consistency loss."""
+    lambda_identity: float = 0.5
+    """Weight of the identity loss, as a part of lambda-cycle."""
+    pool_size: int = 50
+    """Earlier generated images that the discriminators are shown (0: none)."""
+    ema: float = 0.999
+    """Decay of the moving average of generator weights that is kept for use (0: off)."""
+    diffaugment: bool = False
+    """Differentiable augmentation of what the discriminators see (for few photos)."""
+    spectral_norm: bool = False
+    """Spectral normalisation of the discriminators."""
+    precision: Precision = "auto"
+    """Arithmetic; auto takes bfloat16 where the hardware is faster with it."""
+    device: Device = "auto"
+    """Where to compute."""
+    workers: int | None = None
+    """Processes that decode photos; default: by the number of cores."""
+    seed: int = 0
+    """Fixes everything random."""
+    log_every: int = 50
+    """Steps between rows of metrics.jsonl."""
+    sample_every: int = 1000
+    """Steps between sample pictures of the validation photos."""
+    checkpoint_every: int = 1000
+    """Steps between checkpoints."""
+    validation_photos: int = 8
+    """Photos of each domain kept out of training, for samples and distance."""
+    distance_every: int = 0
+    """Steps between measurements of the kernel distance to the real smoky photos (0: off)."""
+    distance_backbone: str = "resnet50"
+    """timm backbone whose features the distance is measured on."""
+    distance_weights: str = "hub"
+    """Its weights: hub, a file, or random."""
+    patience: int = 0
+    """Stop early after so many distance measurements without a better one (0: never)."""
+
+    def __post_init__(self) -> None:
+        normalise(self)
+        check_common(self)
+        if self.resume is None:
+            require(
+                None not in (self.clean, self.smoky, self.out),
+                "give CLEAN, SMOKY and --out, or --resume RUN to go on with a run",
+            )
+        require_at_least(self, 1, "steps", "images_per_step", "accumulate")
+        require_at_least(self, 1, "log_every", "sample_every", "checkpoint_every")
+        require_at_least(self, 4, "width", "discriminator_width")
+        require_at_least(self, 0, "lambda_cycle", "lambda_identity", "pool_size")
+        require_at_least(self, 0, "validation_photos", "distance_every", "patience")
+        require(
+            self.size >= 32 and self.size % 4 == 0,
+            f"--size {self.size}: a multiple of 4, at least 32",
+        )
+        require(
+            self.load_size is None or self.load_size >= self.size,
+            f"--load-size {self.load_size} is below --size {self.size}; raise the one",
+        )
+        require(
+            self.images_per_step % self.accumulate == 0,
+            f"--images-per-step {self.images_per_step} cannot be split into "
+            f"--accumulate {self.accumulate} equal parts",
+        )
+        require(
+            0 < self.learning_rate < 1, f"--learning-rate {self.learning_rate}: between 0 and 1"
+        )
+        require(0 <= self.ema < 1, f"--ema {self.ema}: from 0 to below 1")
+        require(
+            self.patience == 0 or self.distance_every > 0,
+            f"--patience {self.patience} needs --distance-every, which is 0",
+        )
+        if self.reference:
+            apply_recipe(self, REFERENCE_RECIPE, "--reference")
+
+    @property
+    def load_size_px(self) -> int:
+        """The size photos are brought to before cropping [px]."""
+        return self.load_size or max(self.size, round(self.size * 286 / 256))
+
+    @property
+    def blocks(self) -> int:
+        """Residual blocks of a generator: 6 or 9 (paper, section 7.2)."""
+        if self.generator == "auto":
+            return 9 if self.size >= 256 else 6
+        return 6 if self.generator == "resnet6" else 9
+
+
+TRAIN_DEFAULTS: Final[dict[str, Any]] = {f.name: f.default for f in dataclasses.fields(TrainConfig)}
