@@ -7,19 +7,19 @@ generator passes, image pool, two Adam optimizers, nothing shared with wisp. Bot
 same weights, see the same images, and alternate step by step in one process, so that a busy machine
 slows both. Times are medians.
 
-Losses are compared twice. "free": means over the timed steps, each side following its own weights;
-rounding alone, also between two float32 programs, moves these apart by some per cent while the
+Losses are compared in three ways. "free": means over the timed steps, each side following its own
+weights. "control": the same means for the plain side against a copy of itself whose first weights
+differ in the last bit, which shows how far rounding alone moves two such trainings apart while the
 first steps are chaotic. "same weights": means over further steps before each of which wisp gets the
-plain side's weights, which shows what the precision does.
+plain side's weights, which shows what wisp's own arithmetic does.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
 import json
-import os
-import platform
 import random
 import statistics
 import time
@@ -28,6 +28,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from wisp.rundir import machine
 
 WARM_UP = 2
 
@@ -168,7 +170,7 @@ class PlainCycleGan:
 
 
 def wisp_step(
-    plain: PlainCycleGan, size: int, blocks: int, width: int, device: str
+    plain: PlainCycleGan, size: int, blocks: int, width: int, device: str, precision: str
 ) -> tuple[Callable[[Tensor, Tensor], dict[str, float]], Callable[[], None], str]:
     """wisp's step, what gives it the weights of ``plain``, and the precision it chose."""
     from wisp.config import TrainConfig
@@ -179,7 +181,7 @@ def wisp_step(
         Path("clean"), Path("smoky"), out=Path("unused"), size=size, width=width, ema=0.0,
         generator="resnet9" if blocks == 9 else "resnet6",
     )  # fmt: skip
-    engine = make_engine("cuda" if device == "cuda" else "cpu", "auto")
+    engine = make_engine("cuda" if device == "cuda" else "cpu", precision)  # type: ignore[arg-type]
     trainer = CycleGanTrainer(config, engine)
     nets = trainer.networks
 
@@ -220,18 +222,34 @@ def images(size: int, device: str) -> tuple[Tensor, Tensor]:
     return clean, smoky
 
 
+def nudged(plain: PlainCycleGan) -> PlainCycleGan:
+    """A copy whose weights differ in the last bit: by one step of float32, up or down."""
+    other = copy.deepcopy(plain)
+    with torch.no_grad():
+        for network in (other.to_smoky, other.to_clean, other.smoky_d, other.clean_d):
+            for parameter in network.parameters():
+                way = torch.where(torch.rand_like(parameter) < 0.5, -torch.inf, torch.inf)
+                parameter.copy_(torch.nextafter(parameter, way))
+    return other
+
+
 def compared(losses: dict[str, list[dict[str, float]]]) -> dict[str, object]:
-    """Mean losses of both sides and the largest relative difference."""
+    """Mean losses of the plain and the other side, and the largest relative difference."""
     means = {
         name: {key: statistics.fmean(row[key] for row in rows) for key in rows[0]}
         for name, rows in losses.items()
     }
-    differences = [abs(means["wisp"][key] / value - 1) for key, value in means["plain"].items()]
-    return {"means": means, "largest_difference": max(differences)}
+    first, second = means.values()
+    differences = {key: abs(second[key] / value - 1) for key, value in first.items()}
+    return {
+        "means": means,
+        "differences": differences,
+        "largest_difference": max(differences.values()),
+    }
 
 
 def measure(
-    size: int, steps: int, parity_steps: int, blocks: int, width: int, device: str
+    size: int, steps: int, parity_steps: int, blocks: int, width: int, device: str, precision: str
 ) -> dict[str, object]:
     """Alternate both sides for ``steps`` steps, then ``parity_steps`` from the same weights."""
     torch.manual_seed(0)
@@ -243,7 +261,9 @@ def measure(
                 nn.init.normal_(parameter, 0.0, 0.02)
             else:
                 nn.init.zeros_(parameter)
-    step, copy_weights, precision = wisp_step(plain, size, blocks, width, device)
+    step, copy_weights, chosen = wisp_step(plain, size, blocks, width, device, precision)
+    control = nudged(plain)
+    shown: list[tuple[Tensor, Tensor]] = []
     sides = {"plain": plain.step, "wisp": step}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     free: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
@@ -254,6 +274,8 @@ def measure(
         is_parity = number >= WARM_UP + steps
         if is_parity:
             copy_weights()
+        else:
+            shown.append((clean, smoky))
         for name, side in sides.items():
             synchronised(device)
             start_s = time.perf_counter()
@@ -262,6 +284,7 @@ def measure(
             if is_timed:
                 seconds[name].append(time.perf_counter() - start_s)
             (parity if is_parity else free)[name].append(values)
+    drift = {"plain": free["plain"], "nudged": [control.step(*pair) for pair in shown]}
     per_step = {name: statistics.median(times) for name, times in seconds.items()}
     ratios = [a / b for a, b in zip(seconds["plain"], seconds["wisp"], strict=True)]
     return {
@@ -269,7 +292,7 @@ def measure(
         "blocks": blocks,
         "width": width,
         "batch": 1,
-        "precision": precision,
+        "precision": chosen,
         "steps": steps,
         "seconds_per_step": per_step,
         "fastest_step_s": {name: min(times) for name, times in seconds.items()},
@@ -277,23 +300,8 @@ def measure(
         "ratio": per_step["plain"] / per_step["wisp"],
         "ratio_low_high": [min(ratios), max(ratios)],
         "losses_free": compared(free),
+        "losses_control": compared(drift),
         "losses_same_weights": compared(parity) if parity_steps else None,
-    }
-
-
-def machine(device: str) -> dict[str, object]:
-    """What it was measured on."""
-    from wisp.rundir import environment
-
-    known = environment()
-    return {
-        "processor": known["processor"],
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "platform": platform.platform(),
-        "torch": torch.__version__,
-        "gpu": torch.cuda.get_device_name(0) if device == "cuda" else None,
-        "load_average": list(os.getloadavg()),
     }
 
 
@@ -307,6 +315,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=9)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--precision", default="auto", help="wisp's: auto, 32 or bf16")
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
     options = parser.parse_args()
     if options.threads:
@@ -314,11 +323,16 @@ def main() -> None:
     results = []
     for size in options.sizes:
         result = measure(
-            size, options.steps, options.parity_steps, options.blocks, options.width, options.device
-        )
+            size, options.steps, options.parity_steps, options.blocks, options.width,
+            options.device, options.precision,
+        )  # fmt: skip
         results.append(result)
         print(json.dumps(result))
-    report = {"benchmark": "cyclegan_step", "machine": machine(options.device), "results": results}
+    report = {
+        "benchmark": "cyclegan_step",
+        "machine": {**machine(), "torch_threads": torch.get_num_threads()},
+        "results": results,
+    }
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(report, indent=2) + "\n")

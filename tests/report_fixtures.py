@@ -107,7 +107,7 @@ def make_train(path: Path, steps: int = 2000) -> Path:
         row: dict[str, object] = {
             "step": step,
             "seconds": step * 0.4,
-            "images_per_s": 2.5,
+            "pairs_per_s": 2.5,
             "learning_rate": 2e-4,
         }
         for name, level in (

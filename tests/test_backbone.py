@@ -1,3 +1,4 @@
+import os
 import pickle
 from pathlib import Path
 
@@ -9,7 +10,11 @@ from safetensors.torch import save_file
 from wisp.errors import InputError
 from wisp.networks.backbone import load_backbone
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "weights"
+WEIGHTS = Path(
+    os.environ.get("WISP_TEST_WEIGHTS")
+    or Path(__file__).resolve().parents[2] / "shared" / "weights"
+)
+"""Folder with real ImageNet weights; tests that need them are skipped where there is none."""
 
 
 def images(size=64, count=2):
@@ -161,9 +166,9 @@ def test_unknown_backbone_gets_a_suggestion():
         load_backbone("resnet5O", "none")
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared ImageNet weights are not here")
+@pytest.mark.skipif(not WEIGHTS.is_dir(), reason="no ImageNet weights here")
 def test_given_imagenet_weights_agree_with_torchvision():
-    path = SHARED / "mobilenet_v2_imagenet_torchvision.pth"
+    path = WEIGHTS / "mobilenet_v2_imagenet_torchvision.pth"
     theirs = torchvision.models.mobilenet_v2()
     theirs.load_state_dict(torch.load(path, weights_only=True), strict=False)
     ours = load_backbone("mobilenetv2_100", path).eval()

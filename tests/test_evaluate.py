@@ -1,13 +1,16 @@
 import csv
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from labelled import draw, write_class, write_set
 from wisp import metrics
 from wisp.config import ClassifyConfig, EvaluateConfig
+from wisp.detectors import load_detector, read_square
 from wisp.errors import InputError
 from wisp.jobs import classify, evaluate
 from wisp.jobs.evaluate.figures import Scored, curves_json, group_rows, intervals
@@ -113,6 +116,39 @@ def test_training_pictures_are_compared_with_test_pictures_of_their_class(evalua
         assert row["kid"]["low"] <= row["kid"]["value"] <= row["kid"]["high"]
     # Training and test part are drawn alike, so 0 must be a possible distance.
     assert of_set["indoor", "smoky"]["kid"]["low"] <= 0.0
+
+
+def test_distances_are_those_of_the_same_class_in_training(detector, evaluated):
+    """Against features taken here by hand; the other class would be far off."""
+    network, settings = load_detector(detector)
+    network.eval()
+
+    def features(paths):
+        with torch.no_grad():
+            batch = torch.stack([read_square(path, settings.size) for path in paths])
+            return network.backbone.pooled(batch).double().numpy()
+
+    learned = {
+        label: features(
+            Path(row["path"])
+            for row in RunDir(detector).inputs["files"]
+            if (row.get("split"), row.get("label")) == ("train", label)
+        )
+        for label in ("clean", "smoky")
+    }
+    tested = RunDir(evaluated.run).inputs["files"]
+    rows = {
+        (row["set"], row["label"]): row
+        for row in read_json(evaluated.run / "metrics.json")["distances"]
+    }
+    for label, other in (("clean", "smoky"), ("smoky", "clean")):
+        real = features(Path(row["path"]) for row in tested if f"/indoor/{label}/" in row["path"])
+        row = rows["indoor", label]
+        assert (row["train"], row["test"]) == (len(learned[label]), len(real))
+        same = metrics.frechet_distance(learned[label], real)
+        # bfloat16, where it is the faster, rounds the features of the run.
+        assert row["fid"] == pytest.approx(same, rel=0.1)
+        assert metrics.frechet_distance(learned[other], real) > 2 * row["fid"]
 
 
 def test_worst_pictures_have_saliency(evaluated):

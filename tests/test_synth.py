@@ -21,7 +21,7 @@ from wisp.jobs import synth
 from wisp.jobs.synth.plan import make_plan
 from wisp.models import load
 from wisp.networks.generator import ResnetGenerator
-from wisp.rundir import RunDir, write_json
+from wisp.rundir import RunDir, read_json, write_json
 
 
 def save_photo(path, seed=0, size=(96, 72), **kwargs):
@@ -329,6 +329,9 @@ def test_a_cyclegan_makes_a_set_without_masks_and_reconstructs_the_clean_class(p
         recipe = jpeg_recipe(Path(row["source"])) or 95
         assert (out / row["file_name"]).read_bytes() == encode_jpeg(expected, recipe)
         assert expected.size == photo.size
+    environment = read_json(result.run / "environment.json")
+    assert environment["device"] == "cpu" and environment["precision"] in ("32", "bf16")
+    assert environment["why"].startswith("cpu")
 
 
 def test_clean_class_pixels_and_one_direction(photos, tmp_path):

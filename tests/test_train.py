@@ -75,7 +75,7 @@ def assert_same_run(first: Path, second: Path) -> None:
         assert tensors.keys() == b[file].keys()
         for name, value in tensors.items():
             assert torch.equal(value, b[file][name]), name
-    timing = ("seconds", "images_per_s")
+    timing = ("seconds", "pairs_per_s")
     rows = [
         [{k: v for k, v in row.items() if k not in timing} for row in
          read_jsonl(run / "metrics.jsonl")] for run in (first, second)
@@ -143,7 +143,7 @@ def test_steps_are_the_papers_algorithm() -> None:
 
 
 def test_accumulating_gives_the_step_of_the_whole_batch() -> None:
-    whole, parts = (trainer_of(images_per_step=4, accumulate=n, pool_size=0) for n in (1, 4))
+    whole, parts = (trainer_of(pairs_per_step=4, accumulate=n, pool_size=0) for n in (1, 4))
     for trainer in (whole, parts):
         for step in range(2):  # the second shows what the first learned
             trainer.train_step(*batch(step, 4))
@@ -190,7 +190,7 @@ def test_it_learns() -> None:
 def test_a_run_describes_itself_and_resumes_bit_for_bit(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {"spectral_norm": True, "diffaugment": True, "images_per_step": 2, "accumulate": 2}
+    options = {"spectral_norm": True, "diffaugment": True, "pairs_per_step": 2, "accumulate": 2}
     whole = train.run(config_of(photos, tmp_path / "whole", **options))
     assert (whole.steps, whole.stopped) == (6, "finished")
     names = sorted(p.name for p in (whole.run / "checkpoints").iterdir())
@@ -199,7 +199,7 @@ def test_a_run_describes_itself_and_resumes_bit_for_bit(
     assert {"clean_to_smoky.model.1.weight", "ema.smoky_to_clean.model.1.weight"} <= model.keys()
     rows = read_jsonl(whole.run / "metrics.jsonl")
     assert [row["step"] for row in rows] == [2, 4, 6]
-    assert {"cycle_clean", "generator", "discriminator_smoky", "images_per_s"} <= rows[0].keys()
+    assert {"cycle_clean", "generator", "discriminator_smoky", "pairs_per_s"} <= rows[0].keys()
     inputs = json.loads((whole.run / "inputs.json").read_text())
     splits = [(f["domain"], f["split"]) for f in inputs["files"]]
     assert splits.count(("clean", "validation")) == 2

@@ -143,12 +143,18 @@ def test_grid_shows_each_picture_in_its_place() -> None:
     assert bool(picture[:, 8:12].eq(1).all())
 
 
-def test_collapse_is_seen_in_what_the_pictures_have_in_common() -> None:
+def test_collapse_and_idleness_are_seen_in_what_comes_out() -> None:
     photos = torch.rand(4, 3, 16, 16, generator=draws(0))
     same = torch.rand(1, 3, 16, 16, generator=draws(1)).expand(4, -1, -1, -1)
-    assert samples.has_collapsed(samples.Translations(photos, same + 0.01 * photos, photos))
-    assert not samples.has_collapsed(samples.Translations(photos, 0.5 * photos + 0.5, photos))
-    assert not samples.has_collapsed(samples.Translations(photos[:1], same[:1], photos[:1]))
+
+    def fault(there: torch.Tensor, count: int = 4) -> str | None:
+        return samples.fault_of(samples.Translations(photos[:count], there[:count], photos))
+
+    assert fault(same + 0.01 * photos) == "collapsed"
+    assert fault(0.5 * photos + 0.5) is None
+    assert fault(same, count=1) is None  # one picture resembles no other
+    assert fault(photos + 1 / 127.5) == fault(photos, count=1) == "idle"
+    assert fault(photos + 3 / 127.5) is None
 
 
 def test_a_discriminator_that_wins_for_long_is_noted_once() -> None:
@@ -165,8 +171,9 @@ def test_a_discriminator_that_wins_for_long_is_noted_once() -> None:
     notes = health.check_losses(3000 + WON_STEPS, row(0.001))
     assert len(notes) == 1 and "smoky" in notes[0] and "--diffaugment" in notes[0]
     assert not health.check_losses(3000 + WON_STEPS + 1, row(0.001))
-    assert len(health.check_samples(6000, {"smoky": False, "clean": True})) == 1
-    assert not health.check_samples(7000, {"clean": True})
+    assert len(health.check_samples(6000, {"smoky": None, "clean": "collapsed"})) == 1
+    assert not health.check_samples(7000, {"clean": "collapsed"})
+    assert "leaves photos as they are" in health.check_samples(7000, {"clean": "idle"})[0]
     assert len(health.notes) == 2
 
 

@@ -146,7 +146,8 @@ def machine() -> dict[str, Any]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     return {
-        "processor": _processor_name(),
+        "processor": _cpuinfo("model name") or platform.processor() or platform.machine(),
+        "instructions": _matrix_instructions(),
         "cores": os.cpu_count(),
         "platform": platform.platform(),
         "python": platform.python_version(),
@@ -165,12 +166,21 @@ def environment(**extra: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
     }
 
 
-def _processor_name() -> str:
+def _cpuinfo(key: str) -> str:
+    """A line of Linux's description of the first processor; elsewhere ``""``."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
+            if line.split(":")[0].strip() == key:
                 return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    return ""
+
+
+def _matrix_instructions() -> list[str]:
+    """Those that decide how fast a network runs on this processor."""
+    known = set((_cpuinfo("flags") or _cpuinfo("Features")).split())
+    return [
+        name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "bf16") if name in known
+    ]
 
 
 class RunDir:

@@ -45,6 +45,15 @@ class Rendered:
     density: NDArray[np.float32] | None
 
 
+@dataclasses.dataclass(frozen=True)
+class Computing:
+    """Where and how a model computes, and why so."""
+
+    device: str = "cpu"
+    precision: str = "32"
+    why: str = "cpu, float32 (the default of wisp.load)"
+
+
 class SmokeModel(abc.ABC):
     """Adds smoke to photos; made by :func:`wisp.load`."""
 
@@ -56,6 +65,7 @@ class SmokeModel(abc.ABC):
     """Whether density and mask are the truth, or estimated from the change of the pixels."""
     can_reconstruct: bool
     """Whether :meth:`reconstruct` is possible."""
+    computing: Computing
 
     @abc.abstractmethod
     def render(

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from wisp.engine import Engine
 from wisp.errors import InputError
 from wisp.images import to_tensor
-from wisp.models.base import ImageInput, Rendered, SmokeModel, check_batch, pixels_of
+from wisp.models.base import Computing, ImageInput, Rendered, SmokeModel, check_batch, pixels_of
 from wisp.smoke import RowBlocks, SmokyBatch, opacity
 
 _BLOCK_ROWS = 128
@@ -56,7 +57,7 @@ class CycleGANModel(SmokeModel):
     """Zhu et al. 2017 (arXiv 1703.10593): a generator repaints the photo; masks are estimates.
 
     ``clean_to_smoky`` and, if known, ``smoky_to_clean`` map [B, 3, H, W] in [-1, 1] to the same.
-    ``strength`` scales what the generator changes.
+    ``strength`` scales what the generator changes. Without an ``engine``: float32 on the CPU.
     """
 
     kind = "cyclegan"
@@ -68,12 +69,16 @@ class CycleGANModel(SmokeModel):
         clean_to_smoky: nn.Module,
         smoky_to_clean: nn.Module | None,
         scale: WorkingScale,
-        device: torch.device | None = None,
-        autocast: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+        engine: Engine | None = None,
     ) -> None:
         self.name, self.scale = name, scale
-        self._device = device or torch.device("cpu")
-        self._autocast = autocast
+        self._device = engine.device if engine else torch.device("cpu")
+        self._autocast: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+        self.computing = Computing()
+        if engine is not None:
+            self.computing = Computing(str(engine.device), engine.precision, engine.why)
+            if engine.precision != "32":
+                self._autocast = engine.autocast
         self._clean_to_smoky = clean_to_smoky.eval().requires_grad_(False).to(self._device)
         self._smoky_to_clean = (
             None

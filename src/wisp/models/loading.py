@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -99,8 +98,7 @@ def _assemble(
     if device == "cpu" and precision == "32":
         return CycleGANModel(name, clean_to_smoky, smoky_to_clean, scale)
     engine = make_engine(device, precision, seed=None)
-    autocast = engine.autocast if engine.precision != "32" else contextlib.nullcontext
-    return CycleGANModel(name, clean_to_smoky, smoky_to_clean, scale, engine.device, autocast)
+    return CycleGANModel(name, clean_to_smoky, smoky_to_clean, scale, engine)
 
 
 def _direction(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

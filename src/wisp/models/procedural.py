@@ -8,7 +8,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from wisp.models.base import ImageInput, Rendered, SmokeModel, check_batch, pixels_of, torch_threads
+from wisp.models.base import (
+    Computing,
+    ImageInput,
+    Rendered,
+    SmokeModel,
+    check_batch,
+    pixels_of,
+    torch_threads,
+)
 from wisp.smoke import ProceduralSmoke, SmokyBatch
 
 
@@ -18,6 +26,7 @@ class ProceduralModel(SmokeModel):
     name = kind = "procedural"
     exact_mask = True
     can_reconstruct = True
+    computing = Computing(why="cpu, float32 (equations, no network)")
 
     def __init__(self, smoke: ProceduralSmoke | None = None) -> None:
         self._smoke = smoke or ProceduralSmoke()

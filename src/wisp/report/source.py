@@ -66,7 +66,7 @@ def load_training(run: RunFiles) -> Training:
     ]
     best = min(measured, key=lambda one: one[1].value or 0.0, default=(0, Estimate(), None))
     features = best[2].get("features") if isinstance(best[2], dict) else None
-    rates = sorted(r for row in rows if (r := number(row.get("images_per_s"))) is not None)
+    rates = sorted(r for row in rows if (r := number(row.get("pairs_per_s"))) is not None)
     seconds = [s for row in rows if (s := number(row.get("seconds"))) is not None]
     return Training(
         steps=whole(result.get("steps"), max((whole(row.get("step")) for row in rows), default=0)),

@@ -86,7 +86,9 @@ def run(config: SynthConfig) -> SynthResult:
         folder = RunDir.create(config.out, "synth", to_json(config))
     journal = _Journal(folder.path / _JOURNAL, model.name)
     finished = journal.open(photos) if resumed else journal.start()
-    folder.write_environment(model=model.name, kind=model.kind)
+    folder.write_environment(
+        model=model.name, kind=model.kind, **dataclasses.asdict(model.computing)
+    )
     _write_inputs(folder, config, photos, skipped)
 
     job = Job(config, folder.path, model, reconstruct)

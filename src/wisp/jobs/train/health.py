@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
+from wisp.jobs.train.samples import Fault
+
+_ADVICE: Final[dict[Fault, str]] = {
+    "collapsed": "has collapsed: it paints nearly the same picture for every photo; try "
+    "--diffaugment, a lower --learning-rate or more photos",
+    "idle": "leaves photos as they are; if that does not change, try a lower --lambda-identity or "
+    "--lambda-cycle, or look whether the two folders differ in what they should",
+}
 WON_LOSS = 0.005
 WON_STEPS = 2000
 
 
 @dataclasses.dataclass
 class Health:
-    """Notices collapse and discriminators that have won; each is noted once.
+    """Notices collapse, idle generators and discriminators that have won; each is noted once.
 
     ``notes`` are sentences for the user; ``to_json`` is the whole state.
     """
@@ -45,16 +54,13 @@ class Health:
                 found += [note] if note else []
         return found
 
-    def check_samples(self, step: int, collapsed: dict[str, bool]) -> list[str]:
-        """New notes after samples: ``collapsed`` says for each target domain if it has."""
+    def check_samples(self, step: int, faults: Mapping[str, Fault | None]) -> list[str]:
+        """New notes after samples: ``faults`` names what is wrong for each target domain."""
         found = []
-        for domain, is_collapsed in collapsed.items():
-            if is_collapsed:
+        for domain, fault in faults.items():
+            if fault is not None:
                 note = self._note(
-                    f"collapse-{domain}",
-                    f"step {step}: the generator to {domain} has collapsed: it paints nearly the "
-                    "same picture for every photo; try --diffaugment, a lower --learning-rate or "
-                    "more photos",
+                    f"{fault}-{domain}", f"step {step}: the generator to {domain} {_ADVICE[fault]}"
                 )
                 found += [note] if note else []
         return found

@@ -284,13 +284,13 @@ class _Training:
         means = trainer.mean_losses()
         now_s = time.monotonic()
         # Not loss_count: after a resume that counts steps of before, which took no time now.
-        photos = (trainer.step - self._row_step) * self.config.images_per_step
+        pairs = (trainer.step - self._row_step) * self.config.images_per_step
         step = min(trainer.step - 1, self.config.steps - 1)
         self.folder.log(
             {
                 "step": trainer.step,
                 "seconds": round(self.seconds, 3),
-                "images_per_s": round(photos / max(1e-9, now_s - self._row_s), 4),
+                "pairs_per_s": round(pairs / max(1e-9, now_s - self._row_s), 4),
                 "learning_rate": trainer.learning_rate_at(step),
                 **{name: float(f"{value:.6g}") for name, value in means.items()},
             }
@@ -319,11 +319,8 @@ class _Training:
             nets["smoky_to_clean"], nets["clean_to_smoky"], self.smoky, self.engine
         )
         samples.write_samples(self.folder, self.trainer.step, clean, smoky)
-        collapsed = {
-            "smoky": samples.has_collapsed(clean),
-            "clean": samples.has_collapsed(smoky),
-        }
-        self._tell(self.health.check_samples(self.trainer.step, collapsed))
+        faults = {"smoky": samples.fault_of(clean), "clean": samples.fault_of(smoky)}
+        self._tell(self.health.check_samples(self.trainer.step, faults))
 
     def _measure(self) -> bool:
         """Log the distance; whether it is the best so far."""

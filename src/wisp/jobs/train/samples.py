@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,8 @@ from wisp.rundir import RunDir, write_bytes
 
 _GAP_PX = 4
 _COLLAPSED = 0.1
+_IDLE = 2 / 127.5
+Fault = Literal["collapsed", "idle"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,13 +74,16 @@ def diversity(photos: Tensor) -> float:
     return float(pairs.mean())
 
 
-def has_collapsed(translations: Translations) -> bool:
-    """Whether the translations resemble each other ten times more than the photos do.
+def fault_of(translations: Translations) -> Fault | None:
+    """What is wrong with a generator whose translations are these, None if nothing is seen.
 
-    That is mode collapse: the generator paints one picture whatever it is shown. False for fewer
-    than two photos.
+    ``collapsed``: the translations resemble each other ten times more than the photos do (mode
+    collapse: one picture is painted whatever is shown); needs two photos. ``idle``: photos come
+    back as they were, changed by less than 2 of 255 in the mean.
     """
-    if len(translations.photos) < 2:
-        return False
-    given = diversity(translations.photos)
-    return given > 0 and diversity(translations.there) < _COLLAPSED * given
+    photos, there = translations.photos, translations.there
+    if len(photos) >= 2 and 0 < diversity(photos) * _COLLAPSED > diversity(there):
+        return "collapsed"
+    if len(photos) and float((there - photos).abs().mean()) < _IDLE:
+        return "idle"
+    return None
