@@ -7,7 +7,6 @@ read with ``weights_only=True``.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import os
 import shutil
 import tempfile
@@ -20,9 +19,10 @@ from torch import Tensor
 
 from wisp.errors import InputError, WispError
 from wisp.networks.weights import read_state
-from wisp.rundir import TEMPORARY_PREFIX, read_json, write_bytes, write_json
+from wisp.rundir import TEMPORARY_PREFIX, cannot_write, read_json, write_bytes, write_json
 
 STATE_FILE = "checkpoint.json"
+_REMEDY = "resume the run (checkpoints written before are intact)"
 FORMAT = 1
 
 
@@ -62,23 +62,14 @@ def save_checkpoint(
         temporary.replace(path)
         _flush_folder(path.parent)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error, _REMEDY) from error
     except WispError as error:
         if isinstance(error.__cause__, OSError):
-            raise _cannot_write(path, error.__cause__) from error
+            raise cannot_write(path, error.__cause__, _REMEDY) from error
         raise
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _cannot_write(path: Path, error: OSError) -> WispError:
-    if error.errno == errno.ENOSPC:
-        return WispError(
-            f"{path}: the disk is full; free some space and resume the run (checkpoints written "
-            "before are intact)"
-        )
-    return WispError(f"{path}: cannot be written ({error.strerror or error})")
 
 
 def _flush_folder(path: Path) -> None:

@@ -46,7 +46,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        raise _disk_error(path, error) from error
+        raise cannot_write(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -58,12 +58,15 @@ def _umask() -> int:
     return mask
 
 
-def _disk_error(path: Path, error: OSError) -> WispError:
+def cannot_write(
+    path: Path,
+    error: OSError,
+    remedy: str = "start again (what was finished before is kept)",
+) -> WispError:
+    """What to raise where ``path`` could not be written; ``remedy`` says what helps once there is
+    space again."""
     if error.errno == errno.ENOSPC:
-        return WispError(
-            f"{path}: the disk is full; free some space and start again "
-            "(what was finished before is kept)"
-        )
+        return WispError(f"{path}: the disk is full; free some space and {remedy}")
     return WispError(f"{path}: cannot be written ({error.strerror or error})")
 
 
@@ -73,7 +76,7 @@ def append_text(path: Path, text: str) -> None:
         with path.open("a", encoding="utf-8") as stream:
             stream.write(text)
     except OSError as error:
-        raise _disk_error(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -96,10 +96,7 @@ def run(config: ClassifyConfig) -> ClassifyResult:
     _announce(parts)
     freeze = config.freeze_norm or config.finetune == "head"
     detector = Detector(backbone, parts.classes, config.hidden, freeze).to(engine.device)
-    train = _pictures(parts, parts.train, config, augment=config.augment)
-    positive = parts.classes.index(config.positive)
-    training = _train_head if config.finetune == "head" else _train_network
-    outcome = training(detector, train, parts, positive, config, engine, folder)
+    outcome = _Training(detector, parts, config, engine, folder).run()
     validated = validate_detector(
         detector, parts.validation, parts.targets(parts.validation), config, engine
     )
@@ -157,73 +154,81 @@ def _checked_items(parts: Parts, seed: int) -> list[LabelledItem]:
     return chosen
 
 
-def _train_head(
-    detector: Detector,
-    train: PictureDataset,
-    parts: Parts,
-    positive: int,
-    config: ClassifyConfig,
-    engine: Engine,
-    folder: RunDir,
-) -> Outcome:
-    """Train the head on features that are computed once."""
-    copies = AUGMENTED_COPIES if config.augment else 0
-    backbone = detector.backbone
-    train_features = compute_features(
-        backbone, train, copies, engine, config.workers, "features for training"
-    )
-    held = _pictures(parts, parts.validation, config, augment=False)
-    features = compute_features(
-        backbone, held, 0, engine, config.workers, "features for validation"
-    )[0].to(engine.device)
-    targets = torch.tensor(held.targets)
+@dataclasses.dataclass(frozen=True)
+class _Training:
+    """What both ways of training share."""
 
-    def check() -> Check:
-        detector.head.eval()
-        with torch.no_grad():
-            return Check.of(detector.head(features), targets, positive)
+    detector: Detector
+    parts: Parts
+    config: ClassifyConfig
+    engine: Engine
+    folder: RunDir
 
-    batches = feature_batches(
-        train_features, train, config.steps, config.images_per_step, config.balance
-    )
-    groups = head_groups(detector.head, config)
-    return fit(detector.head, groups, batches, check, config, engine, folder)
+    def run(self) -> Outcome:
+        """Train as ``--finetune`` says."""
+        train = _pictures(self.parts, self.parts.train, self.config, augment=self.config.augment)
+        return self._head(train) if self.config.finetune == "head" else self._network(train)
 
+    @property
+    def _positive(self) -> int:
+        return self.parts.classes.index(self.config.positive)
 
-def _train_network(
-    detector: Detector,
-    train: PictureDataset,
-    parts: Parts,
-    positive: int,
-    config: ClassifyConfig,
-    engine: Engine,
-    folder: RunDir,
-) -> Outcome:
-    """Train backbone and head."""
-    # Convolutions are about a fifth faster in this layout; the numbers stay the same.
-    detector.to(memory_format=torch.channels_last)
-    workers = worker_count(config.workers)
-    held = _pictures(parts, _checked_items(parts, config.seed), config, augment=False)
+    def _features(self, pictures: PictureDataset, copies: int, what: str) -> Tensor:
+        return compute_features(
+            self.detector.backbone, pictures, copies, self.engine, self.config.workers,
+            f"features for {what}",
+        )  # fmt: skip
 
-    def check() -> Check:
-        detector.eval()
-        logits, targets = [], []
-        with torch.inference_mode():
-            for pictures, labels, _ in held.ordered_loader():
-                with engine.autocast():
-                    logits.append(detector(pictures.to(engine.device)).float().cpu())
-                targets.append(labels)
-        return Check.of(torch.cat(logits), torch.cat(targets), positive)
+    def _head(self, train: PictureDataset) -> Outcome:
+        """Train the head on features that are computed once."""
+        config, head = self.config, self.detector.head
+        learned = self._features(train, AUGMENTED_COPIES if config.augment else 0, "training")
+        held = _pictures(self.parts, self.parts.validation, config, augment=False)
+        features = self._features(held, 0, "validation")[0].to(self.engine.device)
+        targets = torch.tensor(held.targets)
 
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        loader = train.training_loader(
-            0, config.steps, config.images_per_step, balance=config.balance, workers=workers
+        def check() -> Check:
+            head.eval()
+            with torch.no_grad():
+                return Check.of(head(features), targets, self._positive)
+
+        batches = feature_batches(
+            learned, train, config.steps, config.images_per_step, config.balance
         )
-        for pictures, labels, _ in loader:
-            yield pictures.contiguous(memory_format=torch.channels_last), labels
+        return fit(
+            head, head_groups(head, config), batches, check, config, self.engine, self.folder
+        )
 
-    groups = network_groups(detector.backbone, detector.head, config)
-    return fit(detector, groups, batches(), check, config, engine, folder)
+    def _network(self, train: PictureDataset) -> Outcome:
+        """Train backbone and head."""
+        config, detector = self.config, self.detector
+        # Convolutions are about a fifth faster in this layout; the numbers stay the same.
+        detector.to(memory_format=torch.channels_last)
+        held = _pictures(self.parts, _checked_items(self.parts, config.seed), config, augment=False)
+
+        def check() -> Check:
+            detector.eval()
+            logits, targets = [], []
+            with torch.inference_mode():
+                for pictures, labels, _ in held.ordered_loader():
+                    with self.engine.autocast():
+                        logits.append(detector(pictures.to(self.engine.device)).float().cpu())
+                    targets.append(labels)
+            return Check.of(torch.cat(logits), torch.cat(targets), self._positive)
+
+        def batches() -> Iterator[tuple[Tensor, Tensor]]:
+            loader = train.training_loader(
+                0,
+                config.steps,
+                config.images_per_step,
+                balance=config.balance,
+                workers=worker_count(config.workers),
+            )
+            for pictures, labels, _ in loader:
+                yield pictures.contiguous(memory_format=torch.channels_last), labels
+
+        groups = network_groups(detector.backbone, detector.head, config)
+        return fit(detector, groups, batches(), check, config, self.engine, self.folder)
 
 
 def _result(
