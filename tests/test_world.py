@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from wisp.demonstration.kitchens import random_kitchen
+from wisp.demonstration.puffs import puff_density
 from wisp.demonstration.world import (
     SIZE_PX,
     WorldSize,
     build_world,
-    puff_density,
-    random_kitchen,
     render,
 )
 
@@ -52,7 +52,7 @@ def test_puffs_are_a_density_that_begins_at_the_source_and_drifts_with_the_draug
     still, blown = [], []
     for seed in range(20):
         for centres, draught in ((still, 0.0), (blown, 0.3)):
-            density = puff_density(np.random.default_rng(seed), (x, y), (draught, 0.0))
+            density = puff_density(np.random.default_rng(seed), (x, y), (draught, 0.0), SIZE_PX)
             assert density.shape == (SIZE_PX, SIZE_PX)
             assert np.isfinite(density).all()
             assert density.min() >= 0
