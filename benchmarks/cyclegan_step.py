@@ -194,7 +194,7 @@ def wisp_step(
 
     def step(clean: Tensor, smoky: Tensor) -> dict[str, float]:
         trainer.forget_losses()
-        trainer.train_step(clean, smoky)
+        trainer.train_step({"clean": clean, "smoky": smoky})
         means = trainer.mean_losses()
         return {
             "generator": means["generator"],

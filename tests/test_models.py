@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 import wisp
 from wisp.checkpoint import save_checkpoint
 from wisp.errors import InputError
-from wisp.models import CycleGANModel, ProceduralModel, WorkingScale, load
+from wisp.models import CycleGANModel, WorkingScale, load
 from wisp.networks.generator import ResnetGenerator
 from wisp.rundir import RunDir, write_json
 
@@ -150,7 +150,7 @@ def test_batches():
 
 def test_memory_beyond_the_photo_is_bounded():
     """Six megapixels: blocks of rows, never a float copy of the picture (72 MB)."""
-    model = ProceduralModel()
+    model = load("procedural")
     image = np.zeros((2000, 3000, 3), np.uint8)
     from torch.profiler import ProfilerActivity, profile
 

@@ -94,6 +94,10 @@ def batch(step: int = 0, count: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     return images[0], images[1]
 
 
+def as_step(images: tuple[torch.Tensor, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return dict(zip(("clean", "smoky"), images, strict=True))
+
+
 def plain_steps(trainer: CycleGanTrainer, steps: int) -> dict[str, torch.Tensor]:
     """The paper's algorithm written out, from the trainer's starting weights; pool size 0."""
     nets = copy.deepcopy(trainer.networks)
@@ -132,7 +136,7 @@ def test_steps_are_the_papers_algorithm() -> None:
     start = copy.deepcopy(trainer.networks.state_dict())
     expected = plain_steps(trainer, 5)
     for step in range(5):
-        trainer.train_step(*batch(step))
+        trainer.train_step(as_step(batch(step)))
     for name, value in trainer.networks.state_dict().items():
         # The gradient of a bias before a norm is rounding noise, and Adam follows its sign.
         if not name.endswith("weight"):
@@ -143,19 +147,19 @@ def test_steps_are_the_papers_algorithm() -> None:
 
 
 def test_accumulating_gives_the_step_of_the_whole_batch() -> None:
-    whole, parts = (trainer_of(pairs_per_step=4, accumulate=n, pool_size=0) for n in (1, 4))
+    whole, parts = (trainer_of(images_per_step=4, accumulate=n, pool_size=0) for n in (1, 4))
     for trainer in (whole, parts):
         for step in range(2):  # the second shows what the first learned
-            trainer.train_step(*batch(step, 4))
+            trainer.train_step(as_step(batch(step, 4)))
     for name, value in whole.mean_losses().items():
         assert parts.mean_losses()[name] == pytest.approx(value, rel=1e-3), name
 
 
 def test_one_call_on_two_images_is_two_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     apart, together = trainer_of(ema=0.0), trainer_of(ema=0.0)
-    apart.train_step(*batch())
+    apart.train_step(as_step(batch()))
     monkeypatch.setattr("wisp.engine.Engine.prefers_batches", True)
-    together.train_step(*batch())
+    together.train_step(as_step(batch()))
     for name, value in apart.mean_losses().items():
         assert together.mean_losses()[name] == pytest.approx(value, rel=1e-4), name
 
@@ -175,13 +179,13 @@ def test_it_learns() -> None:
     trainer = trainer_of(width=8, discriminator_width=8, steps=60, learning_rate=2e-3)
     clean, smoky = (torch.full((1, 3, 32, 32), value) for value in (-0.5, 0.5))
     clean[..., :16, :], smoky[..., :16, :] = 0.2, 0.8
-    trainer.train_step(clean, smoky)
+    trainer.train_step({"clean": clean, "smoky": smoky})
     first = trainer.mean_losses()
     trainer.forget_losses()
     for _ in range(40):
-        trainer.train_step(clean, smoky)
+        trainer.train_step({"clean": clean, "smoky": smoky})
     trainer.forget_losses()
-    trainer.train_step(clean, smoky)
+    trainer.train_step({"clean": clean, "smoky": smoky})
     last = trainer.mean_losses()
     assert last["cycle_clean"] < 0.5 * first["cycle_clean"]
     assert last["identity_smoky"] < 0.5 * first["identity_smoky"]
@@ -190,7 +194,7 @@ def test_it_learns() -> None:
 def test_a_run_describes_itself_and_resumes_bit_for_bit(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {"spectral_norm": True, "diffaugment": True, "pairs_per_step": 2, "accumulate": 2}
+    options = {"spectral_norm": True, "diffaugment": True, "images_per_step": 2, "accumulate": 2}
     whole = train.run(config_of(photos, tmp_path / "whole", **options))
     assert (whole.steps, whole.stopped) == (6, "finished")
     names = sorted(p.name for p in (whole.run / "checkpoints").iterdir())
@@ -357,8 +361,9 @@ def test_divergence_names_the_last_good_checkpoint(
 ) -> None:
     real = CycleGanTrainer.train_step
 
-    def spoiled(self: CycleGanTrainer, clean: torch.Tensor, smoky: torch.Tensor) -> None:
-        real(self, clean * (float("nan") if self.step == 4 else 1), smoky)
+    def spoiled(self: CycleGanTrainer, batch: dict[str, torch.Tensor]) -> None:
+        spoil = float("nan") if self.step == 4 else 1
+        real(self, {**batch, "clean": spoil * batch["clean"]})
 
     monkeypatch.setattr(CycleGanTrainer, "train_step", spoiled)
     with pytest.raises(TrainingDivergedError, match=r"step 5.*step-0000004.*--learning-rate"):

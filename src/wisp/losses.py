@@ -1,6 +1,9 @@
-"""The CycleGAN objective as functions of tensors (Zhu et al. 2017, arXiv 1703.10593, section 3).
+"""Training objectives as functions of tensors; each gives a scalar.
 
-Each takes float tensors of any shape and gives a scalar, the mean over all elements.
+The CycleGAN objective (Zhu et al. 2017, arXiv 1703.10593, section 3) takes float tensors of any
+shape and means over all elements. The lifting losses compare the smoke that the network R saw in a
+photo with the smoke that is known to be there: opacity α = 1 - exp(-τ) [B, 1, h, w] and airlight A
+[B, 3, h, w] in [-1, 1], of which the photo is I' = (1 - α)·I + α·A.
 """
 
 from __future__ import annotations
@@ -52,3 +55,29 @@ def generator_objective(
     adversarial + λ_cycle · (cycle + λ_identity · identity): λ_identity is a part of λ_cycle.
     """
     return adversarial + lambda_cycle * (cycle + lambda_identity * identity)
+
+
+def opacity_loss(lifted: Tensor, true: Tensor) -> Tensor:
+    """Mean absolute error of opacity, plus 1 - its soft overlap (Dice) with the true one.
+
+    The first alone is content with missing thin or small smoke; the second counts what is missed
+    against how much there is (V-Net, Milletari et al. 2016, arXiv 1606.04797), over the batch.
+    """
+    overlap = 2 * (lifted * true).sum() / (lifted.square().sum() + true.square().sum() + 1e-6)
+    return (lifted - true).abs().mean() + 0.2 * (1 - overlap)
+
+
+def airlight_loss(lifted: Tensor, true: Tensor, opacity: Tensor) -> Tensor:
+    """Mean absolute error of the airlight where there is smoke: weighted by the true opacity."""
+    error = (lifted - true).abs().mean(1, keepdim=True)
+    return (error * opacity).sum() / (opacity.sum() + 1e-6)
+
+
+def recomposition_loss(clean: Tensor, smoky: Tensor, opacity: Tensor, airlight: Tensor) -> Tensor:
+    """Mean absolute difference of ``smoky`` [B, 3, h, w] and ``clean`` under the lifted smoke."""
+    return (clean.lerp(airlight, opacity) - smoky).abs().mean()
+
+
+def silence_loss(opacity: Tensor) -> Tensor:
+    """Mean opacity that is seen in photos without smoke; 0 is right (identity)."""
+    return opacity.mean()

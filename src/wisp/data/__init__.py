@@ -5,6 +5,7 @@
 batches from them. The loaders yield the same batches for any number of workers.
 """
 
+from wisp.data.bank import LayerBank, Lift, write_bank
 from wisp.data.labelled import LabelledItem, LabelledSet, Split, sets_below
 from wisp.data.pictures import LabelledBatch, PictureDataset, read_squashed
 from wisp.data.streams import (
@@ -23,6 +24,8 @@ __all__ = [
     "LabelledBatch",
     "LabelledItem",
     "LabelledSet",
+    "LayerBank",
+    "Lift",
     "PictureDataset",
     "Split",
     "StepLoader",
@@ -34,4 +37,5 @@ __all__ = [
     "sets_below",
     "shuffled",
     "start_worker",
+    "write_bank",
 ]

@@ -103,13 +103,17 @@ class UnpairedFolders:
             "smoky": torch.stack([self.crop("smoky", step, slot) for slot in slots]),
         }
 
+    def preload(self) -> None:
+        """Decode now what fits into memory, so that worker processes inherit it."""
+        for domain, photos in self._photos.items():
+            photos.preload(f"reading {domain} photos")
+
     def loader(
         self, start_step: int, steps: int, workers: int = 0, rank: int = 0, ranks: int = 1
     ) -> StepLoader[dict[str, Tensor]]:
         """Batches of steps ``start_step`` to ``start_step + steps - 1``, for any ``workers``."""
         if workers > 0:
-            for domain, photos in self._photos.items():
-                photos.preload(f"reading {domain} photos")
+            self.preload()
         return StepLoader(_RankBatch(self, rank, ranks), start_step, steps, workers)
 
 

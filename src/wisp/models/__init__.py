@@ -2,13 +2,13 @@
 
 from wisp.models.base import ImageInput, Rendered, SmokeModel, Smoky, torch_threads
 from wisp.models.cyclegan import CycleGANModel, WorkingScale
+from wisp.models.drawn import DrawnModel
 from wisp.models.loading import load
-from wisp.models.procedural import ProceduralModel
 
 __all__ = [
     "CycleGANModel",
+    "DrawnModel",
     "ImageInput",
-    "ProceduralModel",
     "Rendered",
     "SmokeModel",
     "Smoky",

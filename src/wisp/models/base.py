@@ -60,7 +60,7 @@ class SmokeModel(abc.ABC):
     name: str
     """What it was loaded from."""
     kind: str
-    """``procedural`` or ``cyclegan``."""
+    """``procedural``, ``layered`` or ``cyclegan``."""
     exact_mask: bool
     """Whether density and mask are the truth, or estimated from the change of the pixels."""
     can_reconstruct: bool

@@ -10,19 +10,23 @@ from torch import Tensor
 
 from wisp.checkpoint import STATE_FILE, read_tensors
 from wisp.config import Device, Precision
+from wisp.data import LayerBank
 from wisp.engine import make_engine
 from wisp.errors import InputError
 from wisp.models.base import SmokeModel
 from wisp.models.cyclegan import CycleGANModel, WorkingScale
-from wisp.models.procedural import ProceduralModel
+from wisp.models.drawn import DrawnModel
 from wisp.networks.generator import ResnetGenerator
 from wisp.rundir import RunDir, read_json
+from wisp.smoke import LiftedSmoke, ProceduralSmoke
 
 _POSSIBLE = (
-    "give procedural, a run of `wisp train`, one of its checkpoints, or a generator file "
-    "(*_net_G_*.pth, .pt, .safetensors)"
+    "give procedural, a run of `wisp train`, one of its checkpoints, a generator file "
+    "(*_net_G_*.pth, .pt, .safetensors) or a layer bank (.zip)"
 )
 _WEIGHTS = "model.safetensors"
+BANK_FILE = "layers.zip"
+"""The layer bank in a run of ``wisp train --model layered``."""
 
 
 def load(model: str | Path, *, device: Device = "cpu", precision: Precision = "32") -> SmokeModel:
@@ -32,7 +36,7 @@ def load(model: str | Path, *, device: Device = "cpu", precision: Precision = "3
         model: ``procedural``; a run of ``wisp train`` (its best checkpoint if it measured a
             distance, else its latest); a checkpoint folder; or a file with a generator, such as the
             public reference's ``*_net_G_*.pth`` (one direction only). Where weights were averaged
-            (EMA), the average is used.
+            (EMA), the average is used. Or a layer bank, or the layered run that holds one.
         device: where a network computes.
         precision: in which arithmetic.
 
@@ -41,18 +45,26 @@ def load(model: str | Path, *, device: Device = "cpu", precision: Precision = "3
     """
     path = Path(model)
     if str(model) == "procedural":
-        return ProceduralModel()
+        return DrawnModel("procedural", "procedural", ProceduralSmoke())
     if path.is_dir():
         if (path / STATE_FILE).exists():
             return _from_checkpoint(path, device, precision)
+        if (path / BANK_FILE).exists():
+            return _from_bank(path / BANK_FILE)
         return _from_checkpoint(_checkpoint_of(path), device, precision)
     if path.is_file():
         if path.name == _WEIGHTS and (path.parent / STATE_FILE).exists():
             return _from_checkpoint(path.parent, device, precision)
+        if path.suffix.lower() == ".zip":
+            return _from_bank(path)
         if path.suffix.lower() not in (".pth", ".pt", ".safetensors"):
             raise InputError(f"--model {model}: is no file of weights; {_POSSIBLE}")
         return _assemble(str(model), read_tensors(path, "--model"), {}, device, precision)
     raise InputError(f"--model {model}: there is no such model, run or file; {_POSSIBLE}")
+
+
+def _from_bank(path: Path) -> SmokeModel:
+    return DrawnModel(str(path), "layered", LiftedSmoke(LayerBank(path)))
 
 
 def _checkpoint_of(run: Path) -> Path:

@@ -6,6 +6,7 @@ rows, so that a picture of any size costs little memory.
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -19,7 +20,8 @@ from wisp.smoke.optics import coverage, opacity
 
 # Detail finer than the grid: (cells along the long side, relative change of density).
 _DETAIL = ((320.0, 0.055), (800.0, 0.035), (2000.0, 0.022))
-_TILE = 256
+TILE_PX = 256
+"""Side of the noise tile that a layer's finest detail is taken from [px]."""
 _BLOCK_ROWS = 128
 MIN_COVERAGE = 0.05
 """At strength 1 at least this part of every picture has an opacity above 0.1."""
@@ -144,16 +146,12 @@ def _periodic(tile: Tensor, index: Tensor, step: float) -> Tensor:
     return torch.lerp(tile[first], tile[second], part[:, None])
 
 
-@dataclasses.dataclass(frozen=True)
-class ProceduralSmoke:
-    """Random smoke, a pure function of the generator's state and the picture.
+class RandomSmoke(abc.ABC):
+    """Smoke that can be drawn for a picture: a pure function of it and a generator's state."""
 
-    ``shapes`` are the names of :data:`wisp.smoke.fields.SHAPES` to draw from and ``weights`` how
-    often. One to three shapes make one picture's smoke.
-    """
-
-    shapes: tuple[str, ...] = ("plume", "bank", "burst", "veil", "wisps")
-    weights: tuple[float, ...] = (0.34, 0.16, 0.27, 0.16, 0.07)
+    @abc.abstractmethod
+    def layer(self, image: Tensor, generator: torch.Generator) -> SmokeLayer:
+        """Draw the smoke for one picture: float [3,H,W] in [-1,1] or uint8 [H,W,3]."""
 
     def add(
         self, clean: Tensor, generator: torch.Generator, strength: float | Tensor = 1.0
@@ -181,6 +179,18 @@ class ProceduralSmoke:
             torch.stack(airlights).to(device),
         )
 
+
+@dataclasses.dataclass(frozen=True)
+class ProceduralSmoke(RandomSmoke):
+    """Random smoke, a pure function of the generator's state and the picture.
+
+    ``shapes`` are the names of :data:`wisp.smoke.fields.SHAPES` to draw from and ``weights`` how
+    often. One to three shapes make one picture's smoke.
+    """
+
+    shapes: tuple[str, ...] = ("plume", "bank", "burst", "veil", "wisps")
+    weights: tuple[float, ...] = (0.34, 0.16, 0.27, 0.16, 0.07)
+
     def layer(self, image: Tensor, generator: torch.Generator) -> SmokeLayer:
         """Draw the smoke for one picture: float [3,H,W] in [-1,1] or uint8 [H,W,3]."""
         eight_bit = image.dtype == torch.uint8
@@ -196,7 +206,7 @@ class ProceduralSmoke:
             if attempt == 3:
                 tau = tau + 0.25 * SHAPES["veil"](dice, rows, columns).density
         scatter = dice.uniform(0.3, 0.8) if dice.coin(0.4) else 0.0
-        tile = dice.normal(_TILE, _TILE)
+        tile = dice.normal(TILE_PX, TILE_PX)
         return SmokeLayer(tau, airlight.mul_(2).sub_(1), tile, height, width, scatter)
 
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:

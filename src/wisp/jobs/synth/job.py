@@ -145,7 +145,7 @@ def _load_model(config: SynthConfig) -> SmokeModel:
 
 def _reconstructs(config: SynthConfig, model: SmokeModel) -> bool:
     """Whether the clean class is sent through the generator pair."""
-    if model.kind == "procedural" or config.clean_class == "pixels":
+    if model.exact_mask or config.clean_class == "pixels":
         return False
     if not model.can_reconstruct and config.clean_class == "auto":
         say(

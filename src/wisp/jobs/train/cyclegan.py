@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from wisp import losses
 from wisp.config import TrainConfig
-from wisp.data import seeded_generator
+from wisp.data import StepLoader, seeded_generator
 from wisp.engine import Engine
 from wisp.jobs.train.diffaugment import augment
 from wisp.jobs.train.ema import MovingAverage
+from wisp.jobs.train.photos import Photos
 from wisp.jobs.train.pool import ImagePool
-from wisp.jobs.train.schedule import learning_rate_factor
+from wisp.jobs.train.samples import Sampled, fault_of, grid, there_and_back, translate
+from wisp.jobs.train.trainer import Batch, Optimizers, Trainer, all_parameters, parameter_names
 from wisp.networks.discriminator import PatchDiscriminator
 from wisp.networks.generator import ResnetGenerator
 from wisp.networks.initialise import initialise
@@ -63,26 +66,20 @@ class CycleGan(nn.Module):
         }
 
 
-def _parameters(networks: Iterable[nn.Module]) -> Iterator[nn.Parameter]:
-    for network in networks:
-        yield from network.parameters()
-
-
 @dataclasses.dataclass
 class _Generated:
     smoky: Tensor
     clean: Tensor
 
 
-class CycleGanTrainer:
-    """Everything that changes while a CycleGAN is trained, and the step that changes it.
+class CycleGanTrainer(Trainer):
+    """Trains two generators against two discriminators; the extra state is the image pools."""
 
-    All randomness is drawn from (``config.seed``, step), so that the state is the networks, the
-    optimizers, the average, the pools and the step alone.
-    """
+    kind = "cyclegan"
+    loss_names = LOSS_NAMES
 
     def __init__(self, config: TrainConfig, engine: Engine) -> None:
-        self.config, self.engine = config, engine
+        super().__init__(config, engine)
         networks = CycleGan(
             config.width, config.blocks, config.discriminator_width, config.spectral_norm
         )
@@ -98,9 +95,6 @@ class CycleGanTrainer:
         self.generator_optimizer = self._adam(self._generators().values())
         self.discriminator_optimizer = self._adam(self._discriminators().values())
         self.smoky_pool, self.clean_pool = (ImagePool(config.pool_size) for _ in range(2))
-        self.step = 0
-        self.loss_sums = torch.zeros(len(LOSS_NAMES), device=engine.device)
-        self.loss_count = 0
 
     def _generators(self) -> dict[str, nn.Module]:
         return self.networks.generators()
@@ -111,12 +105,73 @@ class CycleGanTrainer:
     def _adam(self, networks: Iterable[nn.Module]) -> torch.optim.Adam:
         fused = self.engine.device.type in ("cpu", "cuda")
         return torch.optim.Adam(
-            list(_parameters(networks)), lr=self.config.learning_rate, betas=BETAS, fused=fused
+            all_parameters(networks), lr=self.config.learning_rate, betas=BETAS, fused=fused
         )
 
-    def learning_rate_at(self, step: int) -> float:
-        """The learning rate of optimizer step ``step`` (from 0)."""
-        return self.config.learning_rate * learning_rate_factor(step, self.config.steps)
+    def loader(self, photos: Photos, steps: int, workers: int) -> StepLoader[dict[str, Tensor]]:
+        """Crops of both domains."""
+        return photos.training_set(self.config).loader(self.step, steps, workers)
+
+    def optimizers(self) -> Optimizers:
+        """One for both generators, one for both discriminators."""
+        return {
+            "generators": (self.generator_optimizer, parameter_names(self._generators())),
+            "discriminators": (
+                self.discriminator_optimizer,
+                parameter_names(self._discriminators()),
+            ),
+        }
+
+    def extra_state(self) -> dict[str, Tensor]:
+        """The image pools."""
+        return {
+            f"pool.{name}.{key}": value
+            for name, pool in self._pools().items()
+            for key, value in pool.state().items()
+        }
+
+    def load_extra_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Fill the image pools."""
+        for name, pool in self._pools().items():
+            prefix = f"pool.{name}."
+            kept = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            pool.load_state(kept, self.engine.device)
+
+    def _pools(self) -> dict[str, ImagePool]:
+        return {"smoky": self.smoky_pool, "clean": self.clean_pool}
+
+    def description(self) -> dict[str, Any]:
+        """Sizes of the networks, and the scale photos are brought to."""
+        config = self.config
+        return {
+            "blocks": config.blocks,
+            "width": config.width,
+            "discriminator_width": config.discriminator_width,
+            "size": config.size,
+            "load_size": config.load_size_px,
+            "fit": config.fit,
+            "ema": config.ema,
+        }
+
+    def note(self, means: Mapping[str, float]) -> str:
+        """Generators and discriminators."""
+        return (
+            f"generators {means['generator']:.2f}, discriminators "
+            f"{means['discriminator_smoky']:.3f} {means['discriminator_clean']:.3f}"
+        )
+
+    def samples(self, clean: Tensor, smoky: Tensor) -> Sampled:
+        """A row per photo: there and back, in both directions."""
+        nets = self.generators_in_use()
+        to_smoky, to_clean = nets["clean_to_smoky"], nets["smoky_to_clean"]
+        from_clean = there_and_back(to_smoky, to_clean, clean, self.engine)
+        from_smoky = there_and_back(to_clean, to_smoky, smoky, self.engine)
+        faults = {"smoky": fault_of(from_clean), "clean": fault_of(from_smoky)}
+        return Sampled(grid(from_clean, from_smoky), faults)
+
+    def to_smoky(self, clean: Tensor) -> Tensor:
+        """Through the generator in use."""
+        return translate(self.generators_in_use()["clean_to_smoky"], clean, self.engine)
 
     def generators_in_use(self) -> dict[str, nn.Module]:
         """The generators to use: the averaged ones where there is an average."""
@@ -124,7 +179,7 @@ class CycleGanTrainer:
             return {name: average.network for name, average in self.averages.items()}
         return self._generators()
 
-    def train_step(self, clean: Tensor, smoky: Tensor) -> None:
+    def train_step(self, batch: Batch) -> None:
         """One optimizer step on ``clean`` and ``smoky`` [B, 3, S, S] in [-1, 1] on the device.
 
         The generators learn first, with the discriminators frozen; then the discriminators, from
@@ -140,7 +195,9 @@ class CycleGanTrainer:
                 b.contiguous(memory_format=torch.channels_last),
             )
             for a, b in zip(
-                clean.chunk(config.accumulate), smoky.chunk(config.accumulate), strict=True
+                batch["clean"].chunk(config.accumulate),
+                batch["smoky"].chunk(config.accumulate),
+                strict=True,
             )
         ]
         step_losses = torch.zeros_like(self.loss_sums)
@@ -161,12 +218,10 @@ class CycleGanTrainer:
 
         for name, average in self.averages.items():
             average.update(self._generators()[name], self.step)
-        self.loss_sums += step_losses
-        self.loss_count += 1
-        self.step += 1
+        self.count_losses(step_losses)
 
     def _freeze_discriminators(self, frozen: bool) -> None:
-        for parameter in _parameters(self._discriminators().values()):
+        for parameter in all_parameters(self._discriminators().values()):
             parameter.requires_grad_(not frozen)
 
     def _update(self, optimizer: torch.optim.Optimizer) -> None:
@@ -261,13 +316,3 @@ class CycleGanTrainer:
             self._backward(loss)
             values.append(loss.detach())
         return torch.stack(values)
-
-    def mean_losses(self) -> dict[str, float]:
-        """The mean of each loss over the steps since :meth:`forget_losses` (moves to the CPU)."""
-        means = (self.loss_sums / max(1, self.loss_count)).tolist()
-        return dict(zip(LOSS_NAMES, means, strict=True))
-
-    def forget_losses(self) -> None:
-        """Begin a new mean."""
-        self.loss_sums.zero_()
-        self.loss_count = 0

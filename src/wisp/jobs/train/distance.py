@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wisp.config import TrainConfig
 from wisp.engine import Engine
 from wisp.jobs.train.photos import Photos, load_middle
-from wisp.jobs.train.samples import translate
 from wisp.metrics import kernel_distance
 from wisp.networks.backbone import Backbone, HubUnreachableError, load_backbone
 from wisp.progress import say
@@ -52,9 +51,9 @@ class Distance:
         ]
         return torch.cat(parts)
 
-    def measure(self, clean_to_smoky: nn.Module) -> dict[str, Any]:
+    def measure(self, to_smoky: Callable[[Tensor], Tensor]) -> dict[str, Any]:
         """{"value", "low", "high", "features", "photos"}: smaller is better, 0 is alike."""
-        translated = self._features([translate(clean_to_smoky, self._clean, self._engine)])
+        translated = self._features([to_smoky(self._clean)])
         interval = kernel_distance(translated.numpy(), self._smoky.numpy(), seed=self._seed)
         return {
             **interval.to_json(),

@@ -205,9 +205,7 @@ class _Training:
         # A run killed between its last checkpoint and its result has nothing left to do.
         stopped = "early" if self._out_of_patience() else "finished"
         left = 0 if stopped == "early" else config.steps - trainer.step
-        loader = self.photos.training_set(config).loader(
-            trainer.step, left, _workers(config, self.engine)
-        )
+        loader = trainer.loader(self.photos, left, _workers(config, self.engine))
         self.clean, self.smoky = (
             load_middle(self.photos.paths(domain, "validation"), config)
             for domain in ("clean", "smoky")
@@ -228,11 +226,10 @@ class _Training:
             progress("train", config.steps, done=trainer.step, unit="step") as bar,
         ):
             for batch in loader:
-                clean, smoky = (
-                    batch[domain].to(self.engine.device, non_blocking=True)
-                    for domain in ("clean", "smoky")
+                device = self.engine.device
+                trainer.train_step(
+                    {name: part.to(device, non_blocking=True) for name, part in batch.items()}
                 )
-                trainer.train_step(clean, smoky)
                 note = self._after_step(bar, wish) or note
                 bar.advance(note=note)
                 if self._out_of_patience():
@@ -298,10 +295,7 @@ class _Training:
         trainer.forget_losses()
         self._row_s, self._row_step = now_s, trainer.step
         self._tell(self.health.check_losses(trainer.step, means))
-        return (
-            f"generators {means['generator']:.2f}, discriminators "
-            f"{means['discriminator_smoky']:.3f} {means['discriminator_clean']:.3f}"
-        )
+        return trainer.note(means)
 
     def _tell(self, notes: list[str]) -> None:
         for note in notes:
@@ -311,22 +305,15 @@ class _Training:
     def _sample(self) -> None:
         if len(self.clean) == 0 and len(self.smoky) == 0:
             return
-        nets = self.trainer.generators_in_use()
-        clean = samples.there_and_back(
-            nets["clean_to_smoky"], nets["smoky_to_clean"], self.clean, self.engine
-        )
-        smoky = samples.there_and_back(
-            nets["smoky_to_clean"], nets["clean_to_smoky"], self.smoky, self.engine
-        )
-        samples.write_samples(self.folder, self.trainer.step, clean, smoky)
-        faults = {"smoky": samples.fault_of(clean), "clean": samples.fault_of(smoky)}
-        self._tell(self.health.check_samples(self.trainer.step, faults))
+        sampled = self.trainer.samples(self.clean, self.smoky)
+        samples.write_samples(self.folder, self.trainer.step, sampled.picture)
+        self._tell(self.health.check_samples(self.trainer.step, sampled.faults))
 
     def _measure(self) -> bool:
         """Log the distance; whether it is the best so far."""
         assert self.distance is not None
         step = self.trainer.step
-        distance = self.distance.measure(self.trainer.generators_in_use()["clean_to_smoky"])
+        distance = self.distance.measure(self.trainer.to_smoky)
         self.folder.log({"step": step, "distance": distance})
         value = math.inf if distance["value"] is None else float(distance["value"])
         say(f"step {step}: distance to real smoky photos {value:.4f} ({distance['features']})")

@@ -61,9 +61,17 @@ def grid(clean: Translations, smoky: Translations) -> Tensor:
     return picture
 
 
-def write_samples(run: RunDir, step: int, clean: Translations, smoky: Translations) -> None:
+@dataclasses.dataclass(frozen=True)
+class Sampled:
+    """A picture [3, H, W] in [-1, 1], and what is wrong with what leads to each domain."""
+
+    picture: Tensor
+    faults: dict[str, Fault | None]
+
+
+def write_samples(run: RunDir, step: int, picture: Tensor) -> None:
     """Write ``samples/step-….jpg`` and ``samples/latest.jpg``."""
-    data = encode_jpeg(grid(clean, smoky), 90)
+    data = encode_jpeg(picture, 90)
     write_bytes(run.path / "samples" / f"step-{step:07d}.jpg", data)
     write_bytes(run.path / "samples" / "latest.jpg", data)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wisp.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from wisp.errors import InputError
-from wisp.jobs.train.cyclegan import CycleGanTrainer
+from wisp.jobs.train.trainer import Trainer
 from wisp.progress import say
 from wisp.rundir import RunDir, read_json, write_json
 
@@ -24,23 +24,7 @@ def checkpoints_folder(run: RunDir) -> Path:
     return run.path / "checkpoints"
 
 
-def _optimizers(trainer: CycleGanTrainer) -> dict[str, tuple[torch.optim.Optimizer, list[str]]]:
-    """Each optimizer with the names of its parameters, in its order."""
-
-    def names(networks: dict[str, nn.Module]) -> list[str]:
-        return [f"{net}.{name}" for net, part in networks.items() for name, _ in
-                part.named_parameters()]  # fmt: skip
-
-    return {
-        "generators": (trainer.generator_optimizer, names(trainer.networks.generators())),
-        "discriminators": (
-            trainer.discriminator_optimizer,
-            names(trainer.networks.discriminators()),
-        ),
-    }
-
-
-def _model_tensors(trainer: CycleGanTrainer) -> dict[str, Tensor]:
+def _model_tensors(trainer: Trainer) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name, network in trainer.networks.named_children():
         tensors |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
@@ -49,36 +33,27 @@ def _model_tensors(trainer: CycleGanTrainer) -> dict[str, Tensor]:
     return tensors
 
 
-def _training_tensors(trainer: CycleGanTrainer) -> dict[str, Tensor]:
+def _training_tensors(trainer: Trainer) -> dict[str, Tensor]:
     tensors = {"loss_sums": trainer.loss_sums}
-    for name, (optimizer, names) in _optimizers(trainer).items():
+    for name, (optimizer, names) in trainer.optimizers().items():
         parameters = optimizer.param_groups[0]["params"]
         for key, parameter in zip(names, parameters, strict=True):
             for quantity, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"{name}.{key}.{quantity}"] = value
-    for name, pool in (("smoky", trainer.smoky_pool), ("clean", trainer.clean_pool)):
-        tensors |= {f"pool.{name}.{key}": value for key, value in pool.state().items()}
-    return tensors
+    return tensors | trainer.extra_state()
 
 
-def save_training(run: RunDir, trainer: CycleGanTrainer, extra: dict[str, Any]) -> Path:
+def save_training(run: RunDir, trainer: Trainer, extra: dict[str, Any]) -> Path:
     """Write the checkpoint of the trainer's step, name it the latest, drop those older than two.
 
     ``extra`` are JSON values to find again in the checkpoint's state. ``best`` is always kept.
     """
-    config = trainer.config
     name = f"step-{trainer.step:07d}"
     folder = checkpoints_folder(run)
     scaler = trainer.engine.scaler
     state = {
-        "kind": "cyclegan",
-        "blocks": config.blocks,
-        "width": config.width,
-        "discriminator_width": config.discriminator_width,
-        "size": config.size,
-        "load_size": config.load_size_px,
-        "fit": config.fit,
-        "ema": config.ema,
+        "kind": trainer.kind,
+        **trainer.description(),
         "step": trainer.step,
         "loss_count": trainer.loss_count,
         "scaler": None if scaler is None else scaler.state_dict(),
@@ -128,7 +103,7 @@ def latest_checkpoint(run: RunDir) -> Checkpoint | None:
     )
 
 
-def restore_training(trainer: CycleGanTrainer, checkpoint: Checkpoint) -> None:
+def restore_training(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """Bring a new trainer of the same configuration to the state that was saved.
 
     Raises InputError when the checkpoint belongs to another configuration.
@@ -144,16 +119,14 @@ def restore_training(trainer: CycleGanTrainer, checkpoint: Checkpoint) -> None:
         raise InputError(
             f"{checkpoint.path}: does not fit the run's config.json ({detail})"
         ) from None
-    for name, (optimizer, names) in _optimizers(trainer).items():
+    for name, (optimizer, names) in trainer.optimizers().items():
         for key, parameter in zip(names, optimizer.param_groups[0]["params"], strict=True):
             entries = _below(saved, f"{name}.{key}.")
             if entries:
                 optimizer.state[parameter] = {
                     quantity: _like(parameter, value) for quantity, value in entries.items()
                 }
-    device = trainer.engine.device
-    trainer.smoky_pool.load_state(_below(saved, "pool.smoky."), device)
-    trainer.clean_pool.load_state(_below(saved, "pool.clean."), device)
+    trainer.load_extra_state(saved)
     trainer.loss_sums.copy_(saved["loss_sums"])
     trainer.loss_count = int(checkpoint.state["loss_count"])
     trainer.step = int(checkpoint.state["step"])

@@ -1,4 +1,4 @@
-"""The model that needs no training, behind the common protocol."""
+"""The models that lay smoke over a photo by Beer-Lambert, behind the common protocol."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from wisp.models.base import (
     pixels_of,
     torch_threads,
 )
-from wisp.smoke import ProceduralSmoke, SmokyBatch
+from wisp.smoke import RandomSmoke, SmokyBatch
 
 
-class ProceduralModel(SmokeModel):
-    """Random smoke by Beer-Lambert; masks are exact, and a photo without smoke is itself."""
+class DrawnModel(SmokeModel):
+    """Smoke drawn from ``smoke``; masks are exact, and where there is none the photo is itself."""
 
-    name = kind = "procedural"
     exact_mask = True
     can_reconstruct = True
     computing = Computing(why="cpu, float32 (equations, no network)")
 
-    def __init__(self, smoke: ProceduralSmoke | None = None) -> None:
-        self._smoke = smoke or ProceduralSmoke()
+    def __init__(self, name: str, kind: str, smoke: RandomSmoke) -> None:
+        self.name, self.kind = name, kind
+        self._smoke = smoke
 
     def render(
         self, pixels: NDArray[np.uint8], strength: float, seed: int, keep_density: bool = False

@@ -1,0 +1,146 @@
+"""The layer bank: smoke lifted from real photos, in one file that anyone can open.
+
+A zip of ordinary pictures: each layer is a WebP whose colour is the airlight and whose alpha
+channel is the opacity 1 - exp(-τ), beside ``index.json``, which says where each comes from and how
+it was judged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from wisp.errors import InputError
+from wisp.rundir import atomic_file
+from wisp.smoke import LiftedLayer
+
+FORMAT = 1
+_INDEX = "index.json"
+_QUALITY = 90
+_MAX_LAYERS = 100_000
+_MAX_BYTES = 8 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Lift:
+    """A layer and what is known of it."""
+
+    layer: LiftedLayer
+    name: str
+    """Unique in its bank."""
+    source_sha256: str
+    """Hash of the photo it was lifted from."""
+    group: str
+    score: float
+    """Consistency in [0, 1]: how much of it was found again after it was laid over other photos."""
+
+    def row(self) -> dict[str, Any]:
+        """Its entry in ``index.json``."""
+        cover = self.layer.opacity
+        return {
+            "name": self.name,
+            "source_sha256": self.source_sha256,
+            "group": self.group,
+            "score": round(self.score, 4),
+            "mean_opacity": round(float(cover.mean()), 4),
+            "largest_opacity": round(float(cover.max()), 4),
+        }
+
+
+def encode_layer(layer: LiftedLayer) -> bytes:
+    """``layer`` as WebP: airlight as colour, opacity as alpha (8 bit)."""
+    colour = layer.airlight.permute(1, 2, 0).add(1).mul(127.5).round().clamp(0, 255)
+    alpha = layer.opacity.mul(255).round()
+    rgba = torch.cat([colour, alpha[..., None]], 2).to(torch.uint8).numpy()
+    stream = io.BytesIO()
+    # exact: colours also where nothing is opaque; a photo may be cut from the very edge.
+    Image.fromarray(rgba, "RGBA").save(
+        stream, "WEBP", quality=_QUALITY, alpha_quality=100, method=6, exact=True
+    )
+    return stream.getvalue()
+
+
+def decode_layer(data: bytes) -> LiftedLayer:
+    """What :func:`encode_layer` wrote, to 8 bits; PIL's errors if it is no picture."""
+    rgba = np.asarray(Image.open(io.BytesIO(data), formats=["WEBP"]).convert("RGBA"))
+    picture = torch.from_numpy(rgba.astype(np.float32)) / 255
+    density = -torch.log1p(-picture[..., 3].clamp(max=0.995))
+    return LiftedLayer(density, picture[..., :3].permute(2, 0, 1) * 2 - 1)
+
+
+def write_bank(path: Path, lifts: Sequence[Lift]) -> None:
+    """Write ``lifts`` atomically; their order is kept."""
+    with atomic_file(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as bank:
+        index = {"format": FORMAT, "layers": [lift.row() for lift in lifts]}
+        entries = [(_INDEX, json.dumps(index, indent=1).encode())]
+        entries += [(f"{lift.name}.webp", encode_layer(lift.layer)) for lift in lifts]
+        for name, data in entries:
+            # A fixed date: the same layers give the same file.
+            bank.writestr(zipfile.ZipInfo(name, (2000, 1, 1, 0, 0, 0)), data)
+
+
+class LayerBank(Sequence[LiftedLayer]):
+    """The layers of a bank file, decoded when they are needed; ``rows`` describe them.
+
+    Raises InputError, naming the file, when it is missing, damaged, of another format or empty.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        try:
+            with zipfile.ZipFile(self.path) as bank:
+                self.rows: list[dict[str, Any]] = self._read_index(bank)
+                self._data = [self._read(bank, f"{row['name']}.webp") for row in self.rows]
+        except FileNotFoundError:
+            raise InputError(f"{self.path}: there is no such layer bank") from None
+        except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{self.path}: is damaged, not readable as a layer bank ({error}); make it anew "
+                "with wisp train --model layered"
+            ) from None
+        if not self.rows:
+            raise InputError(f"{self.path}: holds no layers; train on more or denser smoke")
+        self._decoded: dict[int, LiftedLayer] = {}
+
+    def _read_index(self, bank: zipfile.ZipFile) -> list[dict[str, Any]]:
+        index = json.loads(self._read(bank, _INDEX))
+        if index["format"] != FORMAT:
+            raise ValueError(f"format {index['format']}, this version reads {FORMAT}")
+        rows = list(index["layers"])
+        if len(rows) > _MAX_LAYERS:
+            raise ValueError(f"{len(rows)} layers")
+        return rows
+
+    @staticmethod
+    def _read(bank: zipfile.ZipFile, name: str) -> bytes:
+        if bank.getinfo(name).file_size > _MAX_BYTES:
+            raise ValueError(f"{name} is larger than any layer")
+        return bank.read(name)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> LiftedLayer:  # type: ignore[override]
+        if not -len(self) <= number < len(self):
+            raise IndexError(number)
+        number %= len(self)
+        if number not in self._decoded:
+            try:
+                self._decoded[number] = decode_layer(self._data[number])
+            except (OSError, ValueError, Image.DecompressionBombError) as error:
+                raise InputError(
+                    f"{self.path}: its layer {self.rows[number]['name']} is damaged ({error})"
+                ) from None
+        return self._decoded[number]
+
+    def __iter__(self) -> Iterator[LiftedLayer]:
+        return (self[number] for number in range(len(self)))

@@ -1,0 +1,56 @@
+"""Photos with smoke that is known, to teach R what smoke is."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import torch
+from torch import Tensor
+
+from wisp.data.streams import StepLoader, seeded_generator
+from wisp.data.unpaired import UnpairedFolders
+from wisp.smoke import RandomSmoke, opacity
+from wisp.smoke.noise import Dice
+
+_WEAKEST, _STRONGEST = 0.35, 1.8
+
+
+@dataclasses.dataclass(frozen=True)
+class SmokePairs:
+    """Crops of ``folders``, and beside each clean one the same crop under known smoke.
+
+    ``smoke`` is laid over each clean crop at a strength drawn from 0.35 to 1.8 (evenly in its
+    logarithm). Every batch is a pure function of (seed, step).
+    """
+
+    folders: UnpairedFolders
+    smoke: RandomSmoke
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """``clean``, ``smoky``, ``veiled`` [B, 3, S, S] in [-1, 1]; the last is ``clean`` under
+        smoke of ``opacity`` [B, 1, S, S] in [0, 1) and ``airlight`` [B, 3, S, S] in [-1, 1]."""
+        batch = self.folders.batch(step)
+        generator = seeded_generator(self.folders.seed, "veil", step)
+        dice = Dice(generator)
+        strength = torch.tensor(
+            [
+                math.exp(dice.uniform(math.log(_WEAKEST), math.log(_STRONGEST)))
+                for _ in batch["clean"]
+            ]
+        )
+        made = self.smoke.add(batch["clean"], generator, strength)
+        return {
+            **batch,
+            "veiled": made.image,
+            "opacity": opacity(made.density),
+            "airlight": made.airlight,
+        }
+
+    def loader(
+        self, start_step: int, steps: int, workers: int = 0
+    ) -> StepLoader[dict[str, Tensor]]:
+        """Batches of steps ``start_step`` to ``start_step + steps - 1``, for any ``workers``."""
+        if workers > 0:
+            self.folders.preload()
+        return StepLoader(self.batch, start_step, steps, workers)

@@ -1,0 +1,108 @@
+"""What every kind of training offers to the loop that drives it."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from wisp.config import TrainConfig
+from wisp.data import StepLoader
+from wisp.engine import Engine
+from wisp.jobs.train.ema import MovingAverage
+from wisp.jobs.train.photos import Photos
+from wisp.jobs.train.samples import Sampled
+from wisp.jobs.train.schedule import learning_rate_factor
+
+Batch = Mapping[str, Tensor]
+Optimizers = dict[str, tuple[torch.optim.Optimizer, list[str]]]
+"""Each optimizer with the names of its parameters, in its order."""
+
+
+class Trainer(abc.ABC):
+    """Everything that changes while a model is trained, and the step that changes it.
+
+    All randomness is drawn from (``config.seed``, step), so that the state is the networks, the
+    optimizers, the averages, :meth:`extra_state` and the step alone.
+    """
+
+    kind: ClassVar[str]
+    """What ``--model`` calls it."""
+    loss_names: ClassVar[tuple[str, ...]]
+    networks: nn.Module
+    averages: dict[str, MovingAverage]
+
+    def __init__(self, config: TrainConfig, engine: Engine) -> None:
+        self.config, self.engine = config, engine
+        self.step = 0
+        self.loss_sums = torch.zeros(len(self.loss_names), device=engine.device)
+        self.loss_count = 0
+
+    @abc.abstractmethod
+    def loader(self, photos: Photos, steps: int, workers: int) -> StepLoader[dict[str, Tensor]]:
+        """The batches of the next ``steps`` steps."""
+
+    @abc.abstractmethod
+    def train_step(self, batch: Batch) -> None:
+        """One optimizer step on a batch that is on the device; see :meth:`count_losses`."""
+
+    @abc.abstractmethod
+    def optimizers(self) -> Optimizers:
+        """The optimizers by name."""
+
+    @abc.abstractmethod
+    def description(self) -> dict[str, Any]:
+        """JSON values for the checkpoint: all that is needed to rebuild the networks."""
+
+    @abc.abstractmethod
+    def note(self, means: Mapping[str, float]) -> str:
+        """The mean losses in a few words, for the progress line."""
+
+    @abc.abstractmethod
+    def samples(self, clean: Tensor, smoky: Tensor) -> Sampled:
+        """A picture of fixed photos [N, 3, S, S] of both domains, and what is wrong with it."""
+
+    @abc.abstractmethod
+    def to_smoky(self, clean: Tensor) -> Tensor:
+        """Clean photos [N, 3, S, S] in [-1, 1] as smoky ones, on the CPU."""
+
+    def extra_state(self) -> dict[str, Tensor]:
+        """Tensors to go on from beyond networks and optimizers."""
+        return {}
+
+    def load_extra_state(self, tensors: Mapping[str, Tensor]) -> None:  # noqa: B027 - may do nothing
+        """Take up what :meth:`extra_state` gave, which is among ``tensors``."""
+
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate of optimizer step ``step`` (from 0)."""
+        return self.config.learning_rate * learning_rate_factor(step, self.config.steps)
+
+    def count_losses(self, values: Tensor) -> None:
+        """Take in the losses of a step, in the order of ``loss_names``; ends the step."""
+        self.loss_sums += values
+        self.loss_count += 1
+        self.step += 1
+
+    def mean_losses(self) -> dict[str, float]:
+        """The mean of each loss over the steps since :meth:`forget_losses` (moves to the CPU)."""
+        means = (self.loss_sums / max(1, self.loss_count)).tolist()
+        return dict(zip(self.loss_names, means, strict=True))
+
+    def forget_losses(self) -> None:
+        """Begin a new mean."""
+        self.loss_sums.zero_()
+        self.loss_count = 0
+
+
+def parameter_names(networks: Mapping[str, nn.Module]) -> list[str]:
+    """``NETWORK.PARAMETER`` of every parameter, in the order of :func:`all_parameters`."""
+    return [f"{net}.{name}" for net, part in networks.items() for name, _ in
+            part.named_parameters()]  # fmt: skip
+
+
+def all_parameters(networks: Iterable[nn.Module]) -> list[nn.Parameter]:
+    """The parameters of ``networks``, one after the other."""
+    return [parameter for network in networks for parameter in network.parameters()]

@@ -1,0 +1,117 @@
+"""R: the network that lifts a layer of smoke (optical density and airlight) off a photo."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from wisp.errors import InputError
+from wisp.networks.backbone import Backbone
+
+MAX_OPACITY = 0.99
+"""More than this cannot be told from smoke that hides everything (τ is at most 4.6)."""
+FAINTEST_OPACITY = 0.02
+"""Below this the network answers 0: photos without smoke get exactly none."""
+STRIDE = 2
+"""Pixels of the photo per cell of the layer, along each axis."""
+
+
+class Lifted(NamedTuple):
+    """A layer of smoke: ``density`` τ [B, 1, h, w] ≥ 0 and ``airlight`` [B, 3, h, w] in [-1, 1]."""
+
+    density: Tensor
+    airlight: Tensor
+
+
+class _Block(nn.Module):
+    """Features of one scale joined with those of the next coarser one."""
+
+    def __init__(self, fine: int, coarse: int, channels: int) -> None:
+        super().__init__()
+        self.lateral = nn.Conv2d(fine, channels, 1)
+        self.reduce = nn.Conv2d(coarse, channels, 1)
+        self.mix = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.GroupNorm(8, channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.GroupNorm(8, channels),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        up = F.interpolate(
+            self.reduce(coarse), fine.shape[-2:], mode="bilinear", align_corners=False
+        )
+        result: Tensor = self.mix(self.lateral(fine) + up)
+        return result
+
+
+class SmokeLifter(nn.Module):
+    """Smoky photos [B, 3, H, W] in [-1, 1] to their smoke (:class:`Lifted`) at half the size.
+
+    A U-Net: an ImageNet ``backbone`` knows skies, walls and lamps from smoke better than a few
+    hundred photos can teach; ``channels`` (a multiple of 8) is the width of the way up. H and W are
+    at least 32. BatchNorm of the backbone always keeps its statistics.
+    """
+
+    def __init__(self, backbone: Backbone, channels: int = 48) -> None:
+        super().__init__()
+        info = getattr(backbone.net, "feature_info", None)
+        if info is None or not hasattr(backbone.net, "forward_intermediates"):
+            raise InputError(
+                f"--backbone {backbone.name}: gives no features of several scales; take a "
+                "convolutional one such as mobilenetv2_100 or resnet50"
+            )
+        scales = [(int(row["reduction"]), int(row["num_chs"])) for row in info]
+        if [reduction for reduction, _ in scales][:1] != [STRIDE] or len(scales) < 3:
+            raise InputError(
+                f"--backbone {backbone.name}: its finest features are not at half the size; take "
+                "mobilenetv2_100, resnet50 or another network with a stride of 2 in its stem"
+            )
+        self.backbone = backbone
+        self.channels = channels
+        widths = [count for _, count in scales]
+        coarser = [*[channels] * (len(widths) - 2), widths[-1]]
+        self.blocks = nn.ModuleList(
+            _Block(fine, coarse, channels)
+            for fine, coarse in zip(widths[:-1], coarser, strict=True)
+        )
+        self.head = nn.Conv2d(channels, 4, 3, padding=1)
+        # Begin with hardly any smoke of a light grey, so that the first steps are no shock.
+        nn.init.normal_(self.head.weight, std=0.01)
+        with torch.no_grad():
+            cast(Tensor, self.head.bias).copy_(torch.tensor([-2.0, 0.5, 0.5, 0.5]))
+
+    def opacity_and_airlight(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Opacity [B, 1, h, w] in (0, 0.99) without the threshold, and airlight [B, 3, h, w]."""
+        backbone = self.backbone
+        normalised = images * backbone.scale + backbone.shift
+        maps: list[Tensor] = backbone.net.forward_intermediates(  # type: ignore[operator]
+            normalised, intermediates_only=True
+        )
+        coarse = maps[-1]
+        for block, fine in zip(reversed(self.blocks), reversed(maps[:-1]), strict=True):
+            coarse = block(fine, coarse)
+        logits = self.head(coarse).float()
+        return MAX_OPACITY * torch.sigmoid(logits[:, :1]), torch.tanh(logits[:, 1:])
+
+    def forward(self, images: Tensor) -> Lifted:
+        """The layer of smoke in each picture; exactly no density where hardly any is seen."""
+        smoke, airlight = self.opacity_and_airlight(images)
+        seen = ((smoke - FAINTEST_OPACITY) / (MAX_OPACITY - FAINTEST_OPACITY)).clamp(min=0)
+        return Lifted(-torch.log1p(-MAX_OPACITY * seen), airlight)
+
+    def train(self, mode: bool = True) -> SmokeLifter:
+        """Set the training mode, except for BatchNorm of the backbone."""
+        super().train(mode)
+        for module in self.backbone.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+        return self

@@ -1,0 +1,147 @@
+"""Smoke lifted from real photos, laid over other ones.
+
+A layer is what the network R saw in a smoky photo: optical density and airlight. Here it is
+cropped, mirrored, warped, scaled, mixed with others and lit as its new scene is, then rendered by
+Beer-Lambert exactly as procedural smoke is. All of it happens on the smoke grid: a photo of any
+size costs hardly more than to decode and encode it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from wisp.smoke.noise import Dice, fbm, grid_shape, resample_matrix, warp
+from wisp.smoke.optics import coverage, opacity
+from wisp.smoke.procedural import (
+    MIN_COVERAGE,
+    TILE_PX,
+    RandomSmoke,
+    SmokeLayer,
+    thumbnail,
+)
+
+_ATTEMPTS = 6
+_VISIBLE = 0.12
+
+
+@dataclasses.dataclass(frozen=True)
+class LiftedLayer:
+    """``density`` τ [h, w] ≥ 0 and ``airlight`` [3, h, w] in [-1, 1] of the smoke in one photo."""
+
+    density: Tensor
+    airlight: Tensor
+
+    @property
+    def opacity(self) -> Tensor:
+        """1 - exp(-τ) [h, w]."""
+        return opacity(self.density)
+
+
+def crop(
+    dice: Dice, layer: LiftedLayer, rows: int, columns: int, smallest: float = 0.6
+) -> LiftedLayer:
+    """A window of ``layer`` of the aspect of [rows, columns], brought to that grid.
+
+    Its sides are ``smallest`` to 1 times those of the largest such window. The window, never the
+    layer's border, ends the smoke: an edge of the photo it came from would show as a straight line.
+    """
+    height, width = layer.density.shape
+    fit = min(height / rows, width / columns) * math.sqrt(dice.uniform(smallest**2, 1.0))
+    tall, wide = max(2, round(rows * fit)), max(2, round(columns * fit))
+    top = int(dice.uniform() * (height - tall + 1))
+    left = int(dice.uniform() * (width - wide + 1))
+    down, across = resample_matrix(tall, rows), resample_matrix(wide, columns)
+    return LiftedLayer(
+        (down @ layer.density[top : top + tall, left : left + wide] @ across.T).clamp(min=0),
+        down @ layer.airlight[:, top : top + tall, left : left + wide] @ across.T,
+    )
+
+
+def mirror(layer: LiftedLayer) -> LiftedLayer:
+    """Left and right exchanged."""
+    return LiftedLayer(layer.density.flip(-1), layer.airlight.flip(-1))
+
+
+def stir(dice: Dice, layer: LiftedLayer, strength: float) -> LiftedLayer:
+    """The layer displaced by smooth noise of ``strength`` (fractions of the long side)."""
+    rows, columns = layer.density.shape
+    cells = dice.uniform(2.0, 5.0)
+    dx, dy = (strength * fbm(dice, rows, columns, cells=cells, octaves=3) for _ in range(2))
+    return LiftedLayer(
+        warp(layer.density, dx, dy).clamp(min=0),
+        torch.stack([warp(channel, dx, dy) for channel in layer.airlight]),
+    )
+
+
+def mix(first: LiftedLayer, second: LiftedLayer) -> LiftedLayer:
+    """Both smokes in one place: densities add, and each glows in proportion to its density."""
+    total = first.density + second.density
+    share = torch.where(total > 1e-4, first.density / total.clamp(min=1e-4), 0.5)
+    return LiftedLayer(total, torch.lerp(second.airlight, first.airlight, share))
+
+
+def relight(dice: Dice, layer: LiftedLayer, scene: Tensor) -> LiftedLayer:
+    """The layer lit as ``scene`` [3, h, w] in [0, 1] is, more or less, and told apart from it."""
+    luminance = scene.mean(0).flatten()
+    brightest = luminance.topk(max(1, luminance.numel() // 4)).indices
+    ambient = scene.flatten(1)[:, brightest].mean(1)
+    colour = (layer.airlight + 1) / 2
+    tint = (ambient / ambient.mean().clamp(min=0.05)).clamp(0.7, 1.3)
+    colour = colour * torch.lerp(torch.ones(3), tint, dice.uniform(0.0, 0.6))[:, None, None]
+    # The photo it came from was most likely taken in daylight: a dim room dims smoke, too.
+    dim = (ambient.mean() / 0.8).clamp(0.3, 1.2)
+    colour = colour * torch.lerp(torch.ones(()), dim, dice.uniform(0.0, 0.7))
+    weight = layer.opacity
+    mean = float((colour.mean(0) * weight).sum() / weight.sum().clamp(min=1e-6))
+    difference = mean - float(luminance.mean())
+    if abs(difference) < _VISIBLE:
+        away = 1.0 if float(luminance.mean()) < 0.6 else -1.0
+        colour = colour + (away * 1.5 * _VISIBLE - difference)
+    return LiftedLayer(layer.density, colour.clamp(0.01, 1.0) * 2 - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class LiftedSmoke(RandomSmoke):
+    """Smoke drawn from ``layers``, a pure function of the generator's state and the picture.
+
+    ``mixed`` is how often two layers are laid over each other.
+    """
+
+    layers: Sequence[LiftedLayer]
+    mixed: float = 0.25
+
+    def layer(self, image: Tensor, generator: torch.Generator) -> SmokeLayer:
+        """Draw the smoke for one picture: float [3,H,W] in [-1,1] or uint8 [H,W,3]."""
+        eight_bit = image.dtype == torch.uint8
+        height, width = (image.shape[0], image.shape[1]) if eight_bit else image.shape[1:]
+        dice = Dice(generator)
+        rows, columns = grid_shape(height, width)
+        scene = thumbnail(image, (24, 24)).add_(1).div_(2).clamp_(0, 1)
+        drawn = self._one(dice, rows, columns)
+        if dice.coin(self.mixed):
+            drawn = mix(drawn, self._one(dice, rows, columns))
+        drawn = relight(dice, drawn, scene)
+        scatter = dice.uniform(0.3, 0.8) if dice.coin(0.4) else 0.0
+        tile = dice.normal(TILE_PX, TILE_PX)
+        return SmokeLayer(drawn.density, drawn.airlight, tile, height, width, scatter)
+
+    def _one(self, dice: Dice, rows: int, columns: int) -> LiftedLayer:
+        """A layer that shows in the picture; the densest of several if none does."""
+        best: LiftedLayer | None = None
+        for _ in range(_ATTEMPTS):
+            source = self.layers[int(dice.uniform() * len(self.layers))]
+            found = crop(dice, source, rows, columns)
+            if best is None or coverage(found.opacity) > coverage(best.opacity):
+                best = found
+            if coverage(best.opacity) >= MIN_COVERAGE:
+                break
+        assert best is not None
+        if dice.coin(0.5):
+            best = mirror(best)
+        best = stir(dice, best, dice.uniform(0.0, 0.03))
+        return LiftedLayer(dice.log_uniform(0.7, 1.5) * best.density, best.airlight)
