@@ -18,6 +18,12 @@ from wisp.config.checks import (
     require_at_least,
 )
 
+MODEL_DEFAULTS: Final[dict[str, dict[str, float]]] = {
+    "cyclegan": {"steps": 100_000, "size": 256, "images_per_step": 1, "learning_rate": 2e-4},
+    "layered": {"steps": 1500, "size": 160, "images_per_step": 12, "learning_rate": 1e-3},
+}
+"""What 0 stands for."""
+
 # Zhu et al. 2017, section 4 and appendix 7: what `--reference` fixes.
 REFERENCE_RECIPE: Final[dict[str, Any]] = {
     "size": 256,
@@ -42,7 +48,11 @@ REFERENCE_RECIPE: Final[dict[str, Any]] = {
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """Learn from unpaired photos to put smoke into clean ones (CycleGAN, arXiv 1703.10593)."""
+    """Learn from unpaired photos to put smoke into clean ones.
+
+    layered lifts real smoke off SMOKY and lays it over any photo; cyclegan (arXiv 1703.10593)
+    repaints photos. Where a default is 0, the model has one of its own.
+    """
 
     clean: Positional[Annotated[Path | None, arg(metavar="CLEAN")]] = None
     """Folder of clean photos (searched recursively)."""
@@ -52,15 +62,16 @@ class TrainConfig:
     """Run directory to make."""
     resume: Path | None = None
     """Run directory to go on with, exactly where it stopped; all else is read from it."""
-    model: Literal["cyclegan"] = "cyclegan"
+    model: Literal["cyclegan", "layered"] = "cyclegan"
     """What to train."""
     reference: bool = False
     """The paper's recipe with nothing on top: 286 px squashed, 256 px crops, float32, no EMA."""
 
-    steps: int = 100_000
-    """Optimizer steps in all; the learning rate falls linearly to 0 in the second half."""
-    size: int = 256
-    """Training crop [px]."""
+    steps: int = 0
+    """Optimizer steps in all; the learning rate falls linearly to 0 in the second half
+    (cyclegan 100000, layered 1500)."""
+    size: int = 0
+    """Training crop [px] (cyclegan 256, layered 160)."""
     load_size: int | None = None
     """Size photos are brought to before cropping [px]; default: size · 286/256."""
     fit: Literal["short-side", "squash", "none"] = "short-side"
@@ -73,12 +84,12 @@ class TrainConfig:
     """Channels of the generators' first layer."""
     discriminator_width: int = 64
     """Channels of the discriminators' first layer."""
-    images_per_step: int = 1
-    """Photos of each domain per optimizer step (global batch)."""
+    images_per_step: int = 0
+    """Photos of each domain per optimizer step, the global batch (cyclegan 1, layered 12)."""
     accumulate: int = 1
     """Split each step's photos into this many backward passes, to save memory."""
-    learning_rate: float = 2e-4
-    """Adam's learning rate in the first half."""
+    learning_rate: float = 0.0
+    """Adam's learning rate in the first half (cyclegan 0.0002, layered 0.001)."""
     lambda_cycle: float = 10.0
     """Weight of the cycle-consistency loss."""
     lambda_identity: float = 0.5
@@ -91,6 +102,18 @@ class TrainConfig:
     """Differentiable augmentation of what the discriminators see (for few photos)."""
     spectral_norm: bool = False
     """Spectral normalisation of the discriminators."""
+    lift_supervised: float = 1.0
+    """layered: weight of the losses on clean photos under known, procedural smoke."""
+    lift_identity: float = 1.0
+    """layered: weight of the smoke that is seen in clean photos."""
+    lift_cycle: float = 0.5
+    """layered: weight of lifting again what was lifted and laid over a clean photo."""
+    lift_adversarial: float = 0.0
+    """layered: weight of two discriminators' opinion of photos with and without lifted smoke."""
+    backbone: str = "mobilenetv2_100"
+    """layered: timm network that lifts the smoke (convolutional, with features of 5 scales)."""
+    weights: str = "hub"
+    """layered: its ImageNet weights: hub, none, or a file (torchvision, timm, safetensors)."""
     precision: Precision = "auto"
     """Arithmetic; auto takes bfloat16 where the hardware is faster with it."""
     device: Device = "auto"
@@ -124,10 +147,24 @@ class TrainConfig:
                 None not in (self.clean, self.smoky, self.out),
                 "give CLEAN, SMOKY and --out, or --resume RUN to go on with a run",
             )
+            self._fill_in()
+            self._check()
+
+    def _fill_in(self) -> None:
+        """Give what is left at 0 the model's own default, so that config.json is complete."""
+        for name, value in MODEL_DEFAULTS[self.model].items():
+            if getattr(self, name) == 0:
+                object.__setattr__(self, name, value)
+
+    def _check(self) -> None:
         require_at_least(self, 1, "steps", "images_per_step", "accumulate")
         require_at_least(self, 1, "log_every", "sample_every", "checkpoint_every")
         require_at_least(self, 4, "width", "discriminator_width")
         require_at_least(self, 0, "lambda_cycle", "lambda_identity", "pool_size")
+        require_at_least(self, 0, "lift_supervised", "lift_identity", "lift_cycle")
+        require_at_least(self, 0, "lift_adversarial")
+        if self.model == "layered":
+            require(not self.reference, "--reference is the recipe of --model cyclegan; leave it")
         require_at_least(self, 0, "validation_photos", "distance_every", "patience")
         require(
             self.size >= 32 and self.size % 4 == 0,

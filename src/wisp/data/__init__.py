@@ -5,8 +5,9 @@
 batches from them. The loaders yield the same batches for any number of workers.
 """
 
-from wisp.data.bank import LayerBank, Lift, write_bank
+from wisp.data.bank import BANK_FILE, LayerBank, Lift, write_bank
 from wisp.data.labelled import LabelledItem, LabelledSet, Split, sets_below
+from wisp.data.pairs import SmokePairs
 from wisp.data.pictures import LabelledBatch, PictureDataset, read_squashed
 from wisp.data.streams import (
     CACHE_BYTES,
@@ -19,6 +20,7 @@ from wisp.data.streams import (
 from wisp.data.unpaired import Fit, UnpairedFolders, find_shared
 
 __all__ = [
+    "BANK_FILE",
     "CACHE_BYTES",
     "Fit",
     "LabelledBatch",
@@ -27,6 +29,7 @@ __all__ = [
     "LayerBank",
     "Lift",
     "PictureDataset",
+    "SmokePairs",
     "Split",
     "StepLoader",
     "UnpairedFolders",

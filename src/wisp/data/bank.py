@@ -23,6 +23,8 @@ from wisp.errors import InputError
 from wisp.rundir import atomic_file
 from wisp.smoke import LiftedLayer
 
+BANK_FILE = "layers.zip"
+"""What the bank is called in a run of ``wisp train --model layered``."""
 FORMAT = 1
 _INDEX = "index.json"
 _QUALITY = 90

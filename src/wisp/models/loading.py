@@ -10,7 +10,7 @@ from torch import Tensor
 
 from wisp.checkpoint import STATE_FILE, read_tensors
 from wisp.config import Device, Precision
-from wisp.data import LayerBank
+from wisp.data import BANK_FILE, LayerBank
 from wisp.engine import make_engine
 from wisp.errors import InputError
 from wisp.models.base import SmokeModel
@@ -25,8 +25,6 @@ _POSSIBLE = (
     "(*_net_G_*.pth, .pt, .safetensors) or a layer bank (.zip)"
 )
 _WEIGHTS = "model.safetensors"
-BANK_FILE = "layers.zip"
-"""The layer bank in a run of ``wisp train --model layered``."""
 
 
 def load(model: str | Path, *, device: Device = "cpu", precision: Precision = "32") -> SmokeModel:

@@ -76,10 +76,9 @@ class CycleGanTrainer(Trainer):
     """Trains two generators against two discriminators; the extra state is the image pools."""
 
     kind = "cyclegan"
-    loss_names = LOSS_NAMES
 
     def __init__(self, config: TrainConfig, engine: Engine) -> None:
-        super().__init__(config, engine)
+        super().__init__(config, engine, LOSS_NAMES)
         networks = CycleGan(
             config.width, config.blocks, config.discriminator_width, config.spectral_norm
         )

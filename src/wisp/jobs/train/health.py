@@ -13,6 +13,8 @@ _ADVICE: Final[dict[Fault, str]] = {
     "--diffaugment, a lower --learning-rate or more photos",
     "idle": "leaves photos as they are; if that does not change, try a lower --lambda-identity or "
     "--lambda-cycle, or look whether the two folders differ in what they should",
+    "silent": "finds no smoke in smoky photos; look whether the second folder shows any, or train "
+    "longer",
 }
 WON_LOSS = 0.005
 WON_STEPS = 2000
@@ -40,7 +42,7 @@ class Health:
         """New notes after a row of mean losses: is a discriminator's near 0 for 2000 steps?"""
         found = []
         for domain in ("smoky", "clean"):
-            if means[f"discriminator_{domain}"] >= WON_LOSS:
+            if means.get(f"discriminator_{domain}", 1.0) >= WON_LOSS:
                 self.won_since.pop(domain, None)
                 continue
             since = self.won_since.setdefault(domain, step)

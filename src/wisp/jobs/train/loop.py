@@ -19,8 +19,11 @@ from wisp.jobs.train.cyclegan import CycleGanTrainer
 from wisp.jobs.train.distance import Distance, load_measuring_backbone, make_distance
 from wisp.jobs.train.health import Health
 from wisp.jobs.train.interrupt import StopWish, stop_after_step
+from wisp.jobs.train.layered import LayeredTrainer
+from wisp.jobs.train.lifting import Lifting, lift_bank
 from wisp.jobs.train.photos import Photos, gather_photos, load_middle, read_photos, write_photos
-from wisp.networks.backbone import Backbone
+from wisp.jobs.train.trainer import Trainer
+from wisp.networks.backbone import Backbone, load_backbone
 from wisp.progress import Progress, format_duration, progress, say
 from wisp.rundir import RunDir, read_json, read_jsonl, write_json, write_jsonl
 
@@ -40,13 +43,19 @@ class TrainResult:
     """Photos trained on, by domain."""
     skipped: int
     """Files that could not be read."""
+    lifting: dict[str, int] | None
+    """What was lifted off the smoky photos (--model layered), see :class:`Lifting`."""
     notes: list[str]
     """What went wrong quietly, in sentences."""
 
     def summary(self) -> str:
         """A few lines for the user."""
+        what = "CycleGAN trained"
+        if self.lifting is not None:
+            kept, seen = self.lifting["layers"], self.lifting["looked_at"]
+            what = f"{kept} layers of smoke lifted off {seen} photos, R trained"
         lines = [
-            f"CycleGAN trained for {self.steps} steps in {format_duration(self.seconds)} "
+            f"{what} for {self.steps} steps in {format_duration(self.seconds)} "
             f"on {self.photos['clean']} clean and {self.photos['smoky']} smoky photos: {self.run}",
             f"samples: {self.run / 'samples' / 'latest.jpg'}",
             *self.notes,
@@ -98,6 +107,7 @@ def _finished(folder: RunDir) -> TrainResult | None:
     if saved["stopped"] not in ("finished", "early"):
         return None
     saved["checkpoint"] = folder.path / saved["checkpoint"]
+    saved.setdefault("lifting", None)
     return TrainResult(run=folder.path, **saved)
 
 
@@ -116,6 +126,13 @@ def _workers(config: TrainConfig, engine: Engine) -> int:
     return 0 if engine.device.type == "cpu" else max(1, min(8, (os.cpu_count() or 2) - 1))
 
 
+def _make_trainer(config: TrainConfig, engine: Engine, weights: str) -> Trainer:
+    """The trainer of ``--model``; ``weights`` are those a layered one begins with."""
+    if config.model == "cyclegan":
+        return CycleGanTrainer(config, engine)
+    return LayeredTrainer(config, engine, load_backbone(config.backbone, weights, config.size))
+
+
 class _Training:
     """One session of a run: from its beginning, or from a checkpoint, to its end."""
 
@@ -126,10 +143,11 @@ class _Training:
         photos: Photos,
         engine: Engine,
         backbone: Backbone | None,
+        trainer: Trainer,
     ) -> None:
         self.folder, self.config, self.photos, self.engine = folder, config, photos, engine
         self.backbone = backbone
-        self.trainer = CycleGanTrainer(config, engine)
+        self.trainer = trainer
         self.health = Health()
         self.best: dict[str, Any] | None = None
         self.measured_without_better = 0
@@ -145,9 +163,10 @@ class _Training:
         RunDir.require_free(config.out)
         engine = make_engine(config.device, config.precision, config.seed)
         backbone = load_measuring_backbone(config)
+        trainer = _make_trainer(config, engine, config.weights)
         photos = gather_photos(config)
         folder = RunDir.create(config.out, "train", to_json(config))
-        return cls._start(folder, config, engine, photos, backbone)
+        return cls._start(folder, config, engine, photos, backbone, trainer)
 
     @classmethod
     def _start(
@@ -157,12 +176,13 @@ class _Training:
         engine: Engine,
         photos: Photos,
         backbone: Backbone | None,
+        trainer: Trainer,
     ) -> _Training:
         write_photos(folder, photos)
         folder.write_environment(
             device=str(engine.device), precision=engine.precision, why=engine.why
         )
-        return cls(folder, config, photos, engine, backbone)
+        return cls(folder, config, photos, engine, backbone, trainer)
 
     @classmethod
     def take_up(cls, folder: RunDir, config: TrainConfig) -> _Training:
@@ -171,8 +191,11 @@ class _Training:
         engine = make_engine(config.device, _precision_so_far(folder, config), config.seed)
         begun = (folder.path / "inputs.json").exists()
         photos = read_photos(folder) if begun else gather_photos(config)
-        training = cls._start(folder, config, engine, photos, load_measuring_backbone(config))
         checkpoint = state.latest_checkpoint(folder)
+        # A checkpoint brings its own weights: those it began with need not be fetched again.
+        trainer = _make_trainer(config, engine, "none" if checkpoint else config.weights)
+        measuring = load_measuring_backbone(config)
+        training = cls._start(folder, config, engine, photos, measuring, trainer)
         if checkpoint is not None:
             state.restore_training(training.trainer, checkpoint)
             training._restore(checkpoint.state)
@@ -343,7 +366,7 @@ class _Training:
             write_json(self.folder.path / "checkpoints" / "best.json", self.best)
         state.prune(self.folder)
 
-    def _write_result(self, stopped: str) -> dict[str, Any]:
+    def _write_result(self, stopped: str, lifting: Lifting | None = None) -> dict[str, Any]:
         checkpoint = self.checkpoint
         result = {
             "steps": self.trainer.step,
@@ -355,6 +378,7 @@ class _Training:
                 domain: len(self.photos.paths(domain, "train")) for domain in ("clean", "smoky")
             },
             "skipped": len(self.photos.skipped),
+            "lifting": None if lifting is None else dataclasses.asdict(lifting),
             "notes": self.health.notes,
         }
         write_json(self.folder.path / "result.json", result)
@@ -368,7 +392,12 @@ class _Training:
                 f"{self.config.patience} measurements; the best checkpoint is of step "
                 f"{self.best['step']}"
             )
-        result = self._write_result(stopped)
+        lifting = None
+        if isinstance(self.trainer, LayeredTrainer):
+            lifter = self.trainer.lifter_in_use()
+            lifting = lift_bank(self.folder, self.photos, lifter, self.config, self.engine)
+            self.health.notes += lifting.notes()
+        result = self._write_result(stopped, lifting)
         assert self.checkpoint is not None
         return TrainResult(
             run=self.folder.path, **{**result, "checkpoint": self.checkpoint, "photos": counts}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -15,7 +16,7 @@ from wisp.rundir import RunDir, write_bytes
 _GAP_PX = 4
 _COLLAPSED = 0.1
 _IDLE = 2 / 127.5
-Fault = Literal["collapsed", "idle"]
+Fault = Literal["collapsed", "idle", "silent"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,18 @@ def there_and_back(
     """``photos`` through ``there``, then through ``back``."""
     translated = translate(there, photos, engine)
     return Translations(photos, translated, translate(back, translated, engine))
+
+
+def columns(stacks: Sequence[Tensor]) -> Tensor:
+    """One picture [3, H, W]: a column per stack [N, 3, S, S] in [-1, 1], a row per photo."""
+    count, _, size, _ = stacks[0].shape
+    step = size + _GAP_PX
+    picture = torch.ones(3, count * step - _GAP_PX, len(stacks) * step - _GAP_PX)
+    for column, stack in enumerate(stacks):
+        for row, photo in enumerate(stack):
+            area = picture[:, row * step : row * step + size, column * step : column * step + size]
+            area.copy_(photo)
+    return picture
 
 
 def grid(clean: Translations, smoky: Translations) -> Tensor:

@@ -31,12 +31,11 @@ class Trainer(abc.ABC):
 
     kind: ClassVar[str]
     """What ``--model`` calls it."""
-    loss_names: ClassVar[tuple[str, ...]]
     networks: nn.Module
     averages: dict[str, MovingAverage]
 
-    def __init__(self, config: TrainConfig, engine: Engine) -> None:
-        self.config, self.engine = config, engine
+    def __init__(self, config: TrainConfig, engine: Engine, loss_names: tuple[str, ...]) -> None:
+        self.config, self.engine, self.loss_names = config, engine, loss_names
         self.step = 0
         self.loss_sums = torch.zeros(len(self.loss_names), device=engine.device)
         self.loss_count = 0

@@ -1,0 +1,181 @@
+"""The end of a layered training: smoke is lifted off every smoky photo, judged, and kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wisp import images
+from wisp.config import TrainConfig
+from wisp.data import BANK_FILE, Lift, derive_seed, seeded_generator, write_bank
+from wisp.engine import Engine
+from wisp.errors import InputError
+from wisp.images import UnreadableImageError, to_tensor
+from wisp.jobs.train.photos import Photo, Photos
+from wisp.networks.lifter import SmokeLifter
+from wisp.progress import progress
+from wisp.rundir import RunDir, write_json
+from wisp.smoke import LiftedLayer, LiftedSmoke, coverage
+
+SUSPICIOUS_FILE = "suspicious.json"
+_HOSTS = 3
+_LEAST_COVERAGE = 0.03
+_LEAST_SCORE = 0.5
+_SUSPICIOUS_OPACITY = 0.05
+_CLEAN_LOOKED_AT = 400
+_SIDE_MULTIPLE = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Lifting:
+    """What the lifting came to; also in ``result.json``."""
+
+    layers: int
+    looked_at: int
+    without_smoke: int
+    """Smoky photos in which R saw hardly any smoke."""
+    inconsistent: int
+    """Layers that were not found again once they lay over other photos: sky, walls, text."""
+    near_copies: int
+    suspicious_clean: int
+    """Clean photos in which R sees smoke; ``suspicious.json`` names them."""
+    clean_looked_at: int
+
+    def notes(self) -> list[str]:
+        """What the user should look at."""
+        if self.suspicious_clean * 50 < self.clean_looked_at:
+            return []
+        return [
+            f"R finds smoke in {self.suspicious_clean} of {self.clean_looked_at} clean photos: "
+            f"look at {SUSPICIOUS_FILE}; if there is smoke in them, move them to the smoky folder"
+        ]
+
+
+def load_whole(path: Path, config: TrainConfig) -> Tensor:
+    """The photo [3, H, W] in [-1, 1] at the scale of training, its sides multiples of 32 px."""
+    photo = images.resize_short_side(
+        images.decode(path, 2 * config.load_size_px), config.load_size_px
+    )
+    width, height = (max(1, round(side / _SIDE_MULTIPLE)) * _SIDE_MULTIPLE for side in photo.size)
+    return to_tensor(photo.resize((width, height)))
+
+
+class _Judge:
+    """R, and a few clean photos to lay layers over."""
+
+    def __init__(
+        self, lifter: SmokeLifter, engine: Engine, hosts: Sequence[Tensor], seed: int
+    ) -> None:
+        self.lifter, self.engine, self.hosts, self.seed = lifter, engine, hosts, seed
+
+    @torch.no_grad()
+    def lift(self, photo: Tensor) -> LiftedLayer:
+        """The smoke in ``photo`` [3, H, W] at half its size."""
+        with self.engine.autocast():
+            found = self.lifter(photo[None].to(self.engine.device))
+        density, airlight = (part.float().cpu()[0] for part in found)
+        return LiftedLayer(density[0], airlight)
+
+    def score(self, layer: LiftedLayer, name: str) -> float:
+        """How much of ``layer`` is found again after it was laid over other photos, in [0, 1].
+
+        The mean soft overlap (Dice) of the opacity that was laid and the one that is lifted.
+        """
+        smoke = LiftedSmoke([layer], mixed=0.0)
+        found = []
+        for number in range(_HOSTS):
+            host = self.hosts[derive_seed(self.seed, "host", name, number) % len(self.hosts)]
+            made = smoke.add(host[None], seeded_generator(self.seed, "lay", name, number))
+            laid = F.avg_pool2d(-torch.expm1(-made.density), 2)[0, 0]
+            again = self.lift(made.image[0]).opacity
+            overlap = 2 * (laid * again).sum() / (laid.square() + again.square()).sum()
+            found.append(float(overlap.nan_to_num()))
+        return sum(found) / len(found)
+
+
+def lift_bank(
+    folder: RunDir, photos: Photos, lifter: SmokeLifter, config: TrainConfig, engine: Engine
+) -> Lifting:
+    """Lift, judge and write ``layers.zip`` and ``suspicious.json`` into the run.
+
+    Raises InputError when nothing is left: the second folder then shows no smoke R could find.
+    """
+    lifter = lifter.to(engine.device).eval()
+    clean = [item for item in photos.items if item.domain == "clean"]
+    hosts = [
+        load_whole(Path(item.record.path), config)
+        for item in sorted(clean, key=lambda i: derive_seed(config.seed, "host", i.record.sha256))[
+            :64
+        ]
+    ]
+    judge = _Judge(lifter, engine, hosts, config.seed)
+    smoky = [item for item in photos.items if item.domain == "smoky"]
+    lifts: list[Lift] = []
+    counts = {"without_smoke": 0, "inconsistent": 0, "near_copies": 0}
+    seen: set[str] = set()
+    with progress("lifting smoke", len(smoky), unit="img") as bar:
+        for item in smoky:
+            reason = _lift_one(item, judge, config, lifts, seen)
+            if reason:
+                counts[reason] += 1
+            bar.advance(note=f"{len(lifts)} kept")
+    if not lifts:
+        raise InputError(
+            f"{config.smoky}: R found usable smoke in none of {len(smoky)} photos "
+            f"({counts['without_smoke']} without smoke, {counts['inconsistent']} inconsistent); "
+            "see samples/latest.jpg, train longer (--steps) or name a folder that shows smoke"
+        )
+    lifts.sort(key=lambda lift: -lift.score)
+    write_bank(folder.path / BANK_FILE, lifts)
+    looked_at, suspicious = _suspicious(clean, judge, config)
+    write_json(folder.path / SUSPICIOUS_FILE, suspicious)
+    return Lifting(
+        layers=len(lifts),
+        looked_at=len(smoky),
+        suspicious_clean=len(suspicious),
+        clean_looked_at=looked_at,
+        **counts,
+    )
+
+
+def _lift_one(
+    item: Photo, judge: _Judge, config: TrainConfig, lifts: list[Lift], seen: set[str]
+) -> str:
+    """Add the photo's layer to ``lifts``, or say why not."""
+    if item.record.phash in seen:
+        return "near_copies"
+    try:
+        layer = judge.lift(load_whole(Path(item.record.path), config))
+    except UnreadableImageError:
+        return "without_smoke"
+    if coverage(layer.opacity) < _LEAST_COVERAGE:
+        return "without_smoke"
+    name = f"{item.record.sha256[:12]}"
+    score = judge.score(layer, name)
+    if score < _LEAST_SCORE:
+        return "inconsistent"
+    seen.add(item.record.phash)
+    lifts.append(Lift(layer, name, item.record.sha256, item.record.group, score))
+    return ""
+
+
+def _suspicious(
+    clean: Sequence[Photo], judge: _Judge, config: TrainConfig
+) -> tuple[int, list[dict[str, Any]]]:
+    """How many clean photos were looked at, and those in which R sees smoke, the worst first."""
+    step = max(1, len(clean) // _CLEAN_LOOKED_AT)
+    chosen = clean[::step]
+    rows: list[dict[str, Any]] = []
+    with progress("looking for smoke in clean photos", len(chosen), unit="img") as bar:
+        for item in chosen:
+            mean = float(judge.lift(load_whole(Path(item.record.path), config)).opacity.mean())
+            if mean > _SUSPICIOUS_OPACITY:
+                rows.append({"path": item.record.path, "mean_opacity": round(mean, 4)})
+            bar.advance()
+    return len(chosen), sorted(rows, key=lambda row: -float(row["mean_opacity"]))
