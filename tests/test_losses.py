@@ -38,3 +38,27 @@ def test_identity_weight_is_a_part_of_the_cycle_weight() -> None:
         lambda_cycle=10.0, lambda_identity=0.5,
     )  # fmt: skip
     assert float(total) == pytest.approx(1 + 10 * 0.5 + 5 * 0.25)
+
+
+def test_lifting_losses_are_zero_where_all_is_right_and_known_elsewhere() -> None:
+    opacity = torch.tensor([0.0, 0.0, 0.5, 1.0]).view(1, 1, 2, 2)
+    airlight = torch.full((1, 3, 2, 2), 0.5)
+    clean = torch.full((1, 3, 2, 2), -1.0)
+    smoky = clean.lerp(airlight, opacity)
+    assert losses.opacity_loss(opacity, opacity).item() == pytest.approx(0.0, abs=1e-6)
+    # |0.5 - 1| at one of four pixels; overlap 2·(0.25 + 0.5) / (0.5 + 1.25)
+    off = torch.tensor([0.0, 0.0, 0.5, 0.5]).view(1, 1, 2, 2)
+    expected = 0.125 + 0.2 * (1 - 1.5 / 1.75)
+    assert losses.opacity_loss(off, opacity).item() == pytest.approx(expected, abs=1e-5)
+    assert losses.airlight_loss(airlight, airlight, opacity).item() == 0.0
+    # Wrong only where nothing is: nobody can know, and it does not count.
+    wrong = airlight.clone()
+    wrong[..., 0, :] = -1
+    assert losses.airlight_loss(wrong, airlight, opacity).item() == 0.0
+    assert losses.airlight_loss(airlight + 0.2, airlight, opacity).item() == pytest.approx(0.2)
+    assert losses.recomposition_loss(clean, smoky, opacity, airlight).item() == 0.0
+    nothing = torch.zeros_like(opacity)
+    missed = losses.recomposition_loss(clean, smoky, nothing, airlight).item()
+    assert missed == pytest.approx(1.5 * 1.5 / 4)
+    assert losses.silence_loss(nothing).item() == 0.0
+    assert losses.silence_loss(opacity).item() == pytest.approx(1.5 / 4)

@@ -1,0 +1,196 @@
+"""Layers lifted from photos: laws of the transplant, and the bank they are kept in."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from wisp import load
+from wisp.data import LayerBank, Lift, write_bank
+from wisp.data.bank import decode_layer, encode_layer
+from wisp.errors import InputError
+from wisp.smoke import LiftedLayer, LiftedSmoke
+from wisp.smoke.lifted import crop, mirror, mix, stir
+from wisp.smoke.noise import Dice
+
+QUICK = settings(max_examples=20, deadline=None)
+seeds = st.integers(0, 2**31)
+
+
+def draws(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def puff(seed=0, height=48, width=64):
+    """A soft round cloud in an otherwise empty layer, of one colour with a gradient."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    cx, cy, radius = rng.uniform(20, width - 20), rng.uniform(16, height - 16), rng.uniform(8, 14)
+    distance = ((x - cx) ** 2 + (y - cy) ** 2) / radius**2
+    density = torch.from_numpy(np.clip(2 * (1 - distance), 0, None)).float()
+    colour = torch.from_numpy(rng.uniform(-0.5, 0.9, (3, 1, 1))).float()
+    airlight = (colour + torch.linspace(-0.1, 0.1, width)).expand(3, height, width).contiguous()
+    return LiftedLayer(density, airlight)
+
+
+@QUICK
+@given(seeds, st.integers(16, 90), st.integers(16, 90))
+def test_a_crop_invents_no_smoke(seed, rows, columns):
+    layer = puff(seed)
+    found = crop(Dice(draws(seed)), layer, rows, columns)
+    assert found.density.shape == (rows, columns) and found.airlight.shape == (3, rows, columns)
+    assert float(found.density.min()) >= 0
+    assert float(found.density.max()) <= float(layer.density.max()) + 1e-5
+
+
+@QUICK
+@given(seeds)
+def test_mirroring_twice_is_nothing(seed):
+    layer = puff(seed)
+    again = mirror(mirror(layer))
+    assert torch.equal(again.density, layer.density)
+    assert torch.equal(again.airlight, layer.airlight)
+    assert not torch.equal(mirror(layer).density, layer.density)
+
+
+@QUICK
+@given(seeds, seeds)
+def test_mixed_smoke_is_as_if_one_lay_over_the_other_in_small_parts(one, two):
+    first, second = puff(one), puff(two)
+    both, swapped = mix(first, second), mix(second, first)
+    torch.testing.assert_close(both.density, first.density + second.density)
+    torch.testing.assert_close(both.airlight, swapped.airlight, atol=1e-5, rtol=0)
+    low = torch.minimum(first.airlight, second.airlight)
+    high = torch.maximum(first.airlight, second.airlight)
+    assert bool(((both.airlight >= low - 1e-5) & (both.airlight <= high + 1e-5)).all())
+    nothing = LiftedLayer(torch.zeros_like(first.density), second.airlight)
+    alone = mix(first, nothing)
+    smoke = first.density > 0.01
+    torch.testing.assert_close(
+        alone.airlight[:, smoke], first.airlight[:, smoke], atol=1e-5, rtol=0
+    )
+
+
+def test_stirring_by_nothing_changes_nothing_and_by_something_keeps_the_range():
+    layer = puff(3)
+    still = stir(Dice(draws(1)), layer, 0.0)
+    torch.testing.assert_close(still.density, layer.density, atol=1e-4, rtol=0)
+    moved = stir(Dice(draws(1)), layer, 0.03)
+    assert float((moved.density - layer.density).abs().max()) > 0.1
+    assert 0 <= float(moved.density.min()) <= float(moved.density.max()) <= 2.0001
+
+
+@QUICK
+@given(seeds, st.floats(0.2, 3))
+def test_strength_scales_density_and_pixels_without_smoke_are_untouched(seed, strength):
+    smoke = LiftedSmoke([puff(seed), puff(seed + 1)], mixed=0.5)
+    clean = torch.rand(1, 3, 40, 56, generator=draws(seed)) * 2 - 1
+    once = smoke.add(clean, draws(seed), 1.0)
+    more = smoke.add(clean, draws(seed), strength)
+    torch.testing.assert_close(more.density, strength * once.density)
+    empty = (once.density == 0).expand_as(clean)
+    assert torch.equal(once.image[empty], clean[empty])
+    assert bool((~empty).any())
+    none = smoke.add(clean, draws(seed), 0.0)
+    assert torch.equal(none.image, clean)
+
+
+def test_smoke_can_always_be_told_from_the_scene():
+    """A layer as bright as the wall would be smoke that nobody sees, labelled as smoke."""
+    layer = LiftedLayer(torch.full((20, 20), 2.0), torch.full((3, 20, 20), 0.5))
+    smoke = LiftedSmoke([layer], mixed=0.0)
+    wall = torch.full((1, 3, 64, 64), 0.5)
+    for seed in range(10):
+        changed = (smoke.add(wall, draws(seed)).image - wall).abs().mean()
+        assert float(changed) > 0.1
+
+
+# --- the bank
+
+
+def lifts(count=3):
+    return [Lift(puff(n), f"layer-{n}", f"{n:064d}", f"place-{n}", 0.9) for n in range(count)]
+
+
+def test_a_layer_survives_its_file_to_eight_bits():
+    layer = puff(5)
+    again = decode_layer(encode_layer(layer))
+    assert float((again.opacity - layer.opacity).abs().max()) <= 1 / 255
+    assert torch.equal(again.density == 0, layer.opacity < 0.5 / 255)
+    thick = layer.opacity > 0.2
+    assert float((again.airlight - layer.airlight).abs()[:, thick].mean()) < 0.03
+
+
+def test_a_bank_is_read_as_it_was_written_and_its_bytes_depend_on_the_layers_only(tmp_path):
+    write_bank(tmp_path / "a.zip", lifts())
+    write_bank(tmp_path / "b.zip", lifts())
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    bank = LayerBank(tmp_path / "a.zip")
+    assert len(bank) == len(list(bank)) == 3
+    assert [row["name"] for row in bank.rows] == ["layer-0", "layer-1", "layer-2"]
+    assert float((bank[1].opacity - puff(1).opacity).abs().max()) <= 1 / 255
+    with pytest.raises(IndexError):
+        bank[3]
+    with zipfile.ZipFile(tmp_path / "a.zip") as opened:  # ordinary pictures for anyone
+        assert Image.open(opened.open("layer-2.webp")).mode == "RGBA"
+
+
+def test_a_bank_is_a_model(tmp_path):
+    write_bank(tmp_path / "layers.zip", lifts())
+    model = load(tmp_path / "layers.zip")
+    assert model.kind == "layered" and model.exact_mask
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8))
+    one, same, other = (model.add_smoke(photo, seed=seed) for seed in (1, 1, 2))
+    assert one.image.size == photo.size
+    assert np.array_equal(np.asarray(one.image), np.asarray(same.image))
+    assert not np.array_equal(np.asarray(one.image), np.asarray(other.image))
+    empty = one.density == 0
+    assert np.array_equal(np.asarray(one.image)[empty], np.asarray(photo)[empty])
+
+
+def damaged(path, what):
+    if what == "cut":
+        path.write_bytes(path.read_bytes()[:200])
+    elif what == "text":
+        path.write_text("no zip")
+    elif what == "empty":
+        write_bank(path, [])
+    else:
+        with zipfile.ZipFile(path, "w") as bank:
+            index = {"format": 99 if what == "newer" else 1, "layers": [{"name": "gone"}]}
+            bank.writestr("index.json", json.dumps(index))
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("cut", "damaged"),
+        ("text", "damaged"),
+        ("empty", "holds no layers"),
+        ("newer", "format 99"),
+        ("missing picture", "gone.webp"),
+    ],
+)
+def test_a_damaged_bank_is_an_error_that_names_it(tmp_path, what, said):
+    path = tmp_path / "layers.zip"
+    write_bank(path, lifts())
+    damaged(path, what)
+    with pytest.raises(InputError, match=said) as caught:
+        load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_damaged_layer_is_an_error_that_names_it(tmp_path):
+    path = tmp_path / "layers.zip"
+    with zipfile.ZipFile(path, "w") as bank:
+        bank.writestr("index.json", json.dumps({"format": 1, "layers": [{"name": "bad"}]}))
+        bank.writestr("bad.webp", b"RIFFno picture")
+    with pytest.raises(InputError, match=r"layer bad is damaged"):
+        LayerBank(path)[0]

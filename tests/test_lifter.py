@@ -1,0 +1,80 @@
+"""R, the network that lifts smoke: shapes, limits, and that it can learn."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from wisp import losses
+from wisp.errors import InputError
+from wisp.networks.backbone import load_backbone
+from wisp.networks.lifter import FAINTEST_OPACITY, MAX_OPACITY, SmokeLifter
+
+
+def lifter(name="mobilenetv2_050"):
+    torch.manual_seed(0)
+    return SmokeLifter(load_backbone(name, "random"), channels=16)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2_050", "resnet10t"])
+@pytest.mark.parametrize("size", [(64, 96), (32, 32)])
+def test_layers_have_half_the_size_and_lie_in_their_ranges(name, size):
+    with torch.no_grad():
+        density, airlight = lifter(name).eval()(torch.rand(2, 3, *size) * 2 - 1)
+    assert density.shape == (2, 1, size[0] // 2, size[1] // 2)
+    assert airlight.shape == (2, 3, size[0] // 2, size[1] // 2)
+    assert 0 <= float(density.min()) <= float(density.max()) < 4.7
+    assert float(airlight.abs().max()) <= 1
+
+
+def test_hardly_any_smoke_is_exactly_none():
+    network = lifter().eval()
+
+    def density_at(opacity):
+        logit = torch.logit(torch.tensor(opacity / MAX_OPACITY))
+        with torch.no_grad():
+            network.head.weight.zero_()
+            network.head.bias.fill_(float(logit))
+            return float(network(torch.zeros(1, 3, 32, 32)).density.mean())
+
+    assert density_at(0.9 * FAINTEST_OPACITY) == 0.0
+    assert density_at(1.5 * FAINTEST_OPACITY) > 0.0
+    seen = 1 - torch.exp(-torch.tensor(density_at(0.8))).item()
+    assert seen == pytest.approx(0.8, abs=0.01)
+
+
+def test_backbones_without_scales_are_refused_with_advice():
+    with pytest.raises(InputError, match=r"--backbone .*mobilenetv2_100"):
+        SmokeLifter(load_backbone("vit_tiny_patch16_224", "random", 224))
+
+
+def test_batchnorm_keeps_its_statistics_while_training():
+    network = lifter().train()
+    before = {k: v.clone() for k, v in network.state_dict().items() if "running" in k}
+    assert before
+    network(torch.rand(2, 3, 32, 32))
+    for name, value in before.items():
+        assert torch.equal(network.state_dict()[name], value)
+
+
+def test_it_learns_to_see_a_white_patch():
+    network = lifter().train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    draw = torch.Generator().manual_seed(0)
+    errors = []
+    for _ in range(40):
+        clean = torch.rand(4, 3, 8, 8, generator=draw).mul(0.8).sub(0.9)
+        clean = torch.nn.functional.interpolate(clean, (64, 64))
+        opacity = torch.zeros(4, 1, 64, 64)
+        for index in range(4):
+            top, left = (torch.rand(2, generator=draw) * 32).int().tolist()
+            opacity[index, :, top : top + 28, left : left + 28] = 0.7
+        smoky = clean.lerp(torch.full_like(clean, 0.9), opacity)
+        seen, _ = network.opacity_and_airlight(smoky)
+        true = torch.nn.functional.avg_pool2d(opacity, 2)
+        loss = losses.opacity_loss(seen, true)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        errors.append(float((seen - true).detach().abs().mean()))
+    assert sum(errors[-5:]) < 0.5 * sum(errors[:5])
