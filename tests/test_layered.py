@@ -1,0 +1,212 @@
+"""Layered training: the step and its terms, exact resume, and what is lifted in the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from wisp.checkpoint import load_checkpoint
+from wisp.config import SynthConfig, TrainConfig
+from wisp.data import LayerBank
+from wisp.engine import make_engine
+from wisp.errors import InputError
+from wisp.jobs import synth, train
+from wisp.jobs.train import layered, lifting, loop, state
+from wisp.jobs.train.layered import ADVERSARIAL_NAMES, LayeredTrainer
+from wisp.jobs.train.photos import gather_photos
+from wisp.networks.backbone import load_backbone
+from wisp.networks.lifter import Lifted
+from wisp.rundir import RunDir, read_json, read_jsonl
+from wisp.smoke import ProceduralSmoke
+
+SMALL: dict[str, Any] = {
+    "model": "layered", "size": 32, "load_size": 48, "steps": 4, "images_per_step": 2,
+    "log_every": 1, "sample_every": 2, "checkpoint_every": 2, "validation_photos": 2,
+    "workers": 0, "device": "cpu", "seed": 3, "backbone": "mobilenetv2_035", "weights": "none",
+    "discriminator_width": 4,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Dark textured photos, and others of their kind under white smoke."""
+    root = tmp_path_factory.mktemp("photos")
+    smoke = ProceduralSmoke()
+    for domain, count in (("clean", 12), ("smoky", 10)):
+        (root / domain).mkdir()
+        for number in range(count):
+            rng = np.random.default_rng([number, len(domain)])
+            coarse = rng.integers(0, 90, (6, 8, 3), dtype=np.uint8)
+            picture = Image.fromarray(coarse).resize((64, 48), Image.Resampling.BICUBIC)
+            image = torch.from_numpy(np.array(picture))
+            if domain == "smoky":
+                layer = smoke.layer(image, torch.Generator().manual_seed(number))
+                layer.grid_airlight.fill_(0.9)
+                layer._airlight = type(layer._airlight)(layer.grid_airlight, 48, 64)
+                layer.apply(image, 1.5)
+            Image.fromarray(image.numpy()).save(root / domain / f"place{number}__0.png")
+    return root
+
+
+def config_of(photos: Path, out: Path, **changes: Any) -> TrainConfig:
+    return TrainConfig(photos / "clean", photos / "smoky", out=out, **{**SMALL, **changes})
+
+
+def trainer_of(photos: Path, tmp_path: Path, **changes: Any) -> LayeredTrainer:
+    config = config_of(photos, tmp_path / "unused", precision="32", **changes)
+    engine = make_engine("cpu", "32", config.seed)
+    return LayeredTrainer(config, engine, load_backbone(config.backbone, "none", config.size))
+
+
+class Oracle(torch.nn.Module):
+    """Knows that these photos are dark and their smoke is light grey."""
+
+    def forward(self, images: torch.Tensor) -> Lifted:
+        half = torch.nn.functional.avg_pool2d(images, 2)
+        opacity = ((half.mean(1, keepdim=True) + 0.5) / 1.4).clamp(0, 0.95)
+        return Lifted(-torch.log1p(-opacity), torch.full_like(half, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("off", "silent"),
+    [
+        ({"lift_cycle": 0.0}, "cycle"),
+        ({"lift_adversarial": 0.0}, "adversarial"),
+        ({}, ""),
+    ],
+)
+def test_every_term_takes_part_after_the_warm_up_unless_switched_off(
+    photos: Path, tmp_path: Path, off: dict[str, float], silent: str
+) -> None:
+    trainer = trainer_of(photos, tmp_path, steps=10, **{"lift_adversarial": 0.1, **off})
+    loader = trainer.loader(gather_photos(trainer.config), 10, 0)
+    seen = []
+    for batch in loader:
+        trainer.forget_losses()
+        trainer.train_step(batch)
+        seen.append(trainer.mean_losses())
+    assert all(np.isfinite(list(row.values())).all() for row in seen)
+    later = ("cycle", "adversarial_smoky", "adversarial_clean")
+    for name in ("opacity", "airlight", "recomposition", "identity"):
+        assert all(row[name] > 0 for row in seen)
+    warm = int(layered.WARM_UP * 10)
+    for name in later:
+        assert all(row.get(name, 0.0) == 0 for row in seen[:warm])
+        ends = [row.get(name, 0.0) for row in seen[warm:]]
+        assert all(value == 0 for value in ends) if name.startswith(silent or "?") else all(ends)
+    assert (ADVERSARIAL_NAMES[-1] in seen[0]) == trainer.adversarial
+
+
+def test_a_term_without_weight_moves_nothing(photos: Path, tmp_path: Path) -> None:
+    trainer = trainer_of(photos, tmp_path, lift_supervised=0.0, lift_identity=0.0, lift_cycle=0.0)
+    before = {k: v.clone() for k, v in trainer.networks.lifter.head.state_dict().items()}
+    batch = next(iter(trainer.loader(gather_photos(trainer.config), 1, 0)))
+    trainer.train_step(batch)
+    for name, value in trainer.networks.lifter.head.state_dict().items():
+        # Weight decay alone is left.
+        torch.testing.assert_close(value, before[name], atol=1e-5, rtol=1e-5)
+
+
+def test_a_killed_run_ends_as_if_it_had_not_been(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "lift_bank", lambda *_: lifting.Lifting(1, 1, 0, 0, 0, 0, 1))
+    options = {"lift_adversarial": 0.1, "lift_cycle": 0.5}
+    whole = train.run(config_of(photos, tmp_path / "whole", **options))
+    assert whole.stopped == "finished" and "R trained" in whole.summary()
+
+    class Killed(BaseException):
+        pass
+
+    after = loop._Training._after_step
+
+    def kill(self: Any, *arguments: Any) -> str:
+        if self.trainer.step == 3:
+            raise Killed
+        return after(self, *arguments)
+
+    monkeypatch.setattr(loop._Training, "_after_step", kill)
+    with pytest.raises(Killed):
+        train.run(config_of(photos, tmp_path / "cut", **options))
+    monkeypatch.setattr(loop._Training, "_after_step", after)
+    train.run(TrainConfig(resume=tmp_path / "cut"))
+    ends = []
+    for name in ("whole", "cut"):
+        folder = state.named_checkpoint(RunDir(tmp_path / name), "latest")
+        assert folder is not None
+        ends.append(load_checkpoint(folder).tensors)
+        rows = read_jsonl(tmp_path / name / "metrics.jsonl")
+        assert [row["step"] for row in rows if "opacity" in row] == [1, 2, 3, 4]
+    for file, tensors in ends[0].items():
+        assert tensors.keys() == ends[1][file].keys()
+        for key, value in tensors.items():
+            assert torch.equal(value, ends[1][file][key]), key
+
+
+def test_layers_are_lifted_judged_and_usable(photos: Path, tmp_path: Path) -> None:
+    config = config_of(photos, tmp_path / "run")
+    engine = make_engine("cpu", "32", 0)
+    folder = RunDir.create(tmp_path / "run", "train", {})
+    found = lifting.lift_bank(folder, gather_photos(config), Oracle(), config, engine)  # type: ignore[arg-type]
+    assert found.looked_at == 10 and found.layers >= 5
+    assert found.suspicious_clean == 0 and read_json(folder.path / "suspicious.json") == []
+    bank = LayerBank(folder.path / "layers.zip")
+    scores = [row["score"] for row in bank.rows]
+    assert len(bank) == found.layers
+    assert scores == sorted(scores, reverse=True) and scores[-1] >= 0.5
+    hashes = {item.record.sha256 for item in gather_photos(config).items if item.domain == "smoky"}
+    assert {row["source_sha256"] for row in bank.rows} <= hashes
+
+    dataset = synth.run(
+        SynthConfig(
+            (str(photos / "clean"),), out=tmp_path / "set", model=str(folder.path), probe=False,
+            workers=1,
+        )
+    )  # fmt: skip
+    assert dataset.masks and dataset.clean_class == "pixels"
+    rows = [json.loads(line) for line in (dataset.run / "metadata.jsonl").read_text().splitlines()]
+    assert all(row["mean_opacity"] > 0 for row in rows if row["label"] == "smoky")
+    assert RunDir.open(dataset.run).parent("model").path == folder.path.resolve()
+
+
+def test_smoke_in_the_clean_folder_is_said(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "clean").mkdir()
+    for source in [*(photos / "clean").iterdir(), *sorted((photos / "smoky").iterdir())[:3]]:
+        (tmp_path / "clean" / f"x{source.name[5:]}").write_bytes(source.read_bytes())
+    for source in (photos / "smoky").iterdir():
+        (tmp_path / "smoky").mkdir(exist_ok=True)
+        (tmp_path / "smoky" / source.name).write_bytes(source.read_bytes() + b"\n")
+    config = config_of(tmp_path, tmp_path / "run")
+    folder = RunDir.create(tmp_path / "run", "train", {})
+    found = lifting.lift_bank(
+        folder, gather_photos(config), Oracle(), config, make_engine("cpu", "32", 0)  # type: ignore[arg-type]
+    )  # fmt: skip
+    named = [row["path"] for row in read_json(folder.path / "suspicious.json")]
+    assert 1 <= found.suspicious_clean == len(named) <= 3
+    assert "suspicious.json" in found.notes()[0] and str(found.suspicious_clean) in found.notes()[0]
+
+
+def test_no_smoke_at_all_is_an_error_and_the_training_is_kept(photos: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(
+        config_of(photos, tmp_path / "run"), smoky=photos / "clean", clean=photos / "smoky"
+    )
+    folder = RunDir.create(tmp_path / "run", "train", {})
+    with pytest.raises(InputError, match=r"usable smoke in none of 12 photos \(12 without smoke"):
+        lifting.lift_bank(
+            folder, gather_photos(config), Oracle(), config, make_engine("cpu", "32", 0)  # type: ignore[arg-type]
+        )  # fmt: skip
+    assert not (tmp_path / "run" / "layers.zip").exists()
+
+
+def test_what_belongs_to_the_other_model_is_refused(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--reference"):
+        config_of(photos, tmp_path / "run", reference=True)
+    assert config_of(photos, tmp_path / "run", size=0, load_size=None).size == 160
+    assert TrainConfig(photos, photos, out=tmp_path).size == 256
