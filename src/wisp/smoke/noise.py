@@ -52,10 +52,10 @@ class Dice:
         return torch.rand(shape, generator=self.generator)
 
 
-def grid_shape(height: int, width: int) -> tuple[int, int]:
+def grid_shape(height: int, width: int, grid_px: int = GRID_PX) -> tuple[int, int]:
     """Rows and columns of the smoke grid of a picture of ``height`` x ``width`` px."""
     long_side = max(height, width)
-    return max(8, round(GRID_PX * height / long_side)), max(8, round(GRID_PX * width / long_side))
+    return max(8, round(grid_px * height / long_side)), max(8, round(grid_px * width / long_side))
 
 
 def coordinates(rows: int, columns: int) -> tuple[Tensor, Tensor]:

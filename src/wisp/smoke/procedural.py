@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from wisp.smoke.fields import SHAPES, Field
-from wisp.smoke.noise import Dice, RowBlocks, blur, grid_shape, resample_matrix, warp
+from wisp.smoke.noise import GRID_PX, Dice, RowBlocks, blur, grid_shape, resample_matrix, warp
 from wisp.smoke.optics import coverage, opacity
 
 # Detail finer than the grid: (cells along the long side, relative change of density).
@@ -185,18 +185,20 @@ class ProceduralSmoke(RandomSmoke):
     """Random smoke, a pure function of the generator's state and the picture.
 
     ``shapes`` are the names of :data:`wisp.smoke.fields.SHAPES` to draw from and ``weights`` how
-    often. One to three shapes make one picture's smoke.
+    often. One to three shapes make one picture's smoke. ``grid_px`` is the long side of the grid it
+    is computed on: the same smoke, and four times as fast at half of it, for small pictures.
     """
 
     shapes: tuple[str, ...] = ("plume", "bank", "burst", "veil", "wisps")
     weights: tuple[float, ...] = (0.34, 0.16, 0.27, 0.16, 0.07)
+    grid_px: int = GRID_PX
 
     def layer(self, image: Tensor, generator: torch.Generator) -> SmokeLayer:
         """Draw the smoke for one picture: float [3,H,W] in [-1,1] or uint8 [H,W,3]."""
         eight_bit = image.dtype == torch.uint8
         height, width = (image.shape[0], image.shape[1]) if eight_bit else image.shape[1:]
         dice = Dice(generator)
-        rows, columns = grid_shape(height, width)
+        rows, columns = grid_shape(height, width, self.grid_px)
         scene = thumbnail(image, (24, 24)).add_(1).div_(2).clamp_(0, 1)
         # A few attempts: smoke that misses the picture, or is too thin to see, is drawn anew.
         for attempt in range(4):

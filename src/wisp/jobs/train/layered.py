@@ -35,6 +35,7 @@ WARM_UP = 0.4
 _BACKBONE_RATE = 0.2
 _DONORS = 16
 _SILENT = 0.005
+_SMALLEST_GRID_PX = 128
 
 
 class Layered(nn.Module):
@@ -106,7 +107,9 @@ class LayeredTrainer(Trainer):
     def loader(self, photos: Photos, steps: int, workers: int) -> StepLoader[dict[str, Tensor]]:
         """Crops of both domains, and the clean ones under procedural smoke."""
         self._donors = load_middle(photos.paths("smoky", "train")[:_DONORS], self.config)
-        pairs = SmokePairs(photos.training_set(self.config), ProceduralSmoke())
+        # A grid no finer than the crops need: drawing the smoke would take as long as learning it.
+        smoke = ProceduralSmoke(grid_px=max(_SMALLEST_GRID_PX, self.config.size))
+        pairs = SmokePairs(photos.training_set(self.config), smoke)
         return pairs.loader(self.step, steps, workers)
 
     def optimizers(self) -> Optimizers:
