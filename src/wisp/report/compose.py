@@ -89,7 +89,10 @@ def _steps(chain: Chain) -> tuple[Step, ...]:
     steps = []
     if chain.datasets:
         loaded = [load_dataset(run) for run in chain.datasets]
-        facts = [f"CycleGAN, {source.describe(source.load_training(r))}" for r in chain.sources]
+        facts = [
+            f"{source.kind_of(r).name}, {source.describe(source.load_training(r))}"
+            for r in chain.sources
+        ]
         models = dict.fromkeys(
             model_name(dataset.model)
             for run, dataset in zip(chain.datasets, loaded, strict=True)
@@ -284,8 +287,7 @@ def _training(run: RunFiles) -> Page:
     }.get(training.stopped, f"({training.stopped})" if training.stopped else "so far")
     lead = [
         f"It ran for {source.describe(training)} {ended}.",
-        "Losses of a CycleGAN do not say how good the smoke is: look at the samples, then make a "
-        "data set and let a detector that is tested on real smoke be the judge.",
+        source.kind_of(run).warning,
     ]
     numbers = [
         Tile(
@@ -295,7 +297,7 @@ def _training(run: RunFiles) -> Page:
         Tile(
             "Rate",
             "–" if training.rate is None else f"{training.rate:.1f}",
-            "images per second, median",
+            "pairs of photos per second, median",
         ),
     ]
     if training.distance.value is not None:
@@ -311,7 +313,7 @@ def _training(run: RunFiles) -> Page:
     return Page(
         "Smoke model",
         _made_on(run),
-        "A CycleGAN that puts smoke into clean photos",
+        source.kind_of(run).title,
         tuple(lead),
         training.notes,
         "open",

@@ -1,4 +1,4 @@
-"""The smoke model: how a CycleGAN learned, or what the procedural model does."""
+"""The smoke model: how one that was trained learned, or what the procedural model does."""
 
 from __future__ import annotations
 
@@ -12,35 +12,101 @@ from wisp.report.page import Section
 from wisp.report.pictures import Pictures
 from wisp.report.read import Estimate, RunFiles, number, sequence, text, whole
 
-# (key in metrics.jsonl, name, line colour), one chart each
-_LOSSES = (
+# A chart's title, and its lines: key in metrics.jsonl, name, colour.
+Chart = tuple[str, tuple[tuple[str, str, str], ...]]
+_CYCLEGAN_LOSSES: tuple[Chart, ...] = (
     (
         "Adversarial loss",
-        ("adversarial_clean_to_smoky", "clean → smoky", "smoky"),
-        ("adversarial_smoky_to_clean", "smoky → clean", "clean"),
+        (
+            ("adversarial_clean_to_smoky", "clean → smoky", "smoky"),
+            ("adversarial_smoky_to_clean", "smoky → clean", "clean"),
+        ),
     ),
     (
         "Discriminator loss",
-        ("discriminator_smoky", "real or made smoky", "smoky"),
-        ("discriminator_clean", "real or made clean", "clean"),
+        (
+            ("discriminator_smoky", "real or made smoky", "smoky"),
+            ("discriminator_clean", "real or made clean", "clean"),
+        ),
     ),
     (
         "Cycle loss",
-        ("cycle_smoky", "smoky → clean → smoky", "smoky"),
-        ("cycle_clean", "clean → smoky → clean", "clean"),
+        (
+            ("cycle_smoky", "smoky → clean → smoky", "smoky"),
+            ("cycle_clean", "clean → smoky → clean", "clean"),
+        ),
     ),
     (
         "Identity loss",
-        ("identity_smoky", "smoky stays smoky", "smoky"),
-        ("identity_clean", "clean stays clean", "clean"),
+        (
+            ("identity_smoky", "smoky stays smoky", "smoky"),
+            ("identity_clean", "clean stays clean", "clean"),
+        ),
     ),
+)
+_LAYERED_LOSSES: tuple[Chart, ...] = (
+    (
+        "Lifting known smoke",
+        (
+            ("opacity", "opacity", "smoky"),
+            ("airlight", "airlight", "clean"),
+        ),
+    ),
+    ("Smoke seen in clean photos", (("identity", "mean opacity", "clean"),)),
+    ("Lifting again what was lifted", (("cycle", "opacity and airlight", "smoky"),)),
+    _CYCLEGAN_LOSSES[1],
 )
 _FRAMES = 6
 
 
 @dataclasses.dataclass(frozen=True)
+class Kind:
+    """How a model of one kind is spoken of."""
+
+    name: str
+    title: str
+    sentence: str
+    warning: str
+    losses: tuple[Chart, ...]
+    heads: tuple[str, ...]
+    """Columns of its sample pictures."""
+
+
+_KINDS = {
+    "cyclegan": Kind(
+        "CycleGAN",
+        "A CycleGAN that puts smoke into clean photos",
+        "Two generators learned from unpaired photos, one to put smoke in and one to take it out, "
+        "each checked by a discriminator that tries to tell its work from real photos, and by the "
+        "other, which must be able to lead the picture back (CycleGAN, Zhu et al. 2017).",
+        "Losses of a CycleGAN do not say how good the smoke is: look at the samples, then make a "
+        "data set and let a detector that is tested on real smoke be the judge.",
+        _CYCLEGAN_LOSSES,
+        ("clean", "made smoky", "led back", "smoky", "made clean", "led back"),
+    ),
+    "layered": Kind(
+        "Layered smoke",
+        "Real smoke, lifted off photos and laid over clean ones",
+        "A network learned to see smoke in a photo as a layer, its optical density and its own "
+        "colour, first on clean photos under computed smoke, then on what it lifts itself. The "
+        "layers it lifted off real smoky photos are laid over clean ones by the law of Beer and "
+        "Lambert: masks are exact, and a pixel without smoke is left as it was.",
+        "The losses are on computed smoke: look at what was lifted off real photos, then make a "
+        "data set and let a detector that is tested on real smoke be the judge.",
+        _LAYERED_LOSSES,
+        ("smoky", "its smoke", "without it", "clean", "under that smoke"),
+    ),
+}
+
+
+def kind_of(run: RunFiles) -> Kind:
+    """How the model of a training run is spoken of."""
+    return _KINDS.get(text(run.config.get("model"), "cyclegan"), _KINDS["cyclegan"])
+
+
+@dataclasses.dataclass(frozen=True)
 class Training:
-    """A CycleGAN run in numbers."""
+    """A training run in numbers."""
 
     steps: int
     planned: int
@@ -101,6 +167,7 @@ class SourceData:
     training: Training | None
     curves: tuple[Figure, ...]
     frames: tuple[SampleFrame, ...]
+    heads: tuple[str, ...] = ()
 
 
 def source_section(sources: Sequence[SourceData]) -> Section:
@@ -111,15 +178,15 @@ def source_section(sources: Sequence[SourceData]) -> Section:
 
 
 def trained(run: RunFiles, pictures: Pictures, name: str = "cyclegan") -> SourceData:
-    """How a CycleGAN learned."""
+    """How a model learned."""
+    kind = kind_of(run)
     return SourceData(
         name,
-        "Two generators learned from unpaired photos, one to put smoke in and one to take it out, "
-        "each checked by a discriminator that tries to tell its work from real photos, and by the "
-        "other, which must be able to lead the picture back (CycleGAN, Zhu et al. 2017).",
+        kind.sentence,
         load_training(run),
-        tuple(_curves(run.rows("metrics.jsonl"))),
+        tuple(_curves(run.rows("metrics.jsonl"), kind)),
         tuple(_frames(run, pictures)),
+        kind.heads,
     )
 
 
@@ -138,9 +205,9 @@ def described(model: str) -> SourceData:
     return SourceData(name, sentence, None, (), ())
 
 
-def _curves(rows: list[dict[str, object]]) -> list[Figure]:
+def _curves(rows: list[dict[str, object]], kind: Kind) -> list[Figure]:
     drawn: list[Figure] = []
-    for title, *pairs in _LOSSES:
+    for title, pairs in kind.losses:
         series = []
         for key, name, class_ in pairs:
             points = [
