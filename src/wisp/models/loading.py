@@ -16,7 +16,9 @@ from wisp.errors import InputError
 from wisp.models.base import SmokeModel
 from wisp.models.cyclegan import CycleGANModel, WorkingScale
 from wisp.models.drawn import DrawnModel
+from wisp.networks.backbone import load_backbone
 from wisp.networks.generator import ResnetGenerator
+from wisp.networks.lifter import SmokeLifter
 from wisp.rundir import RunDir, read_json
 from wisp.smoke import LiftedSmoke, ProceduralSmoke
 
@@ -59,6 +61,25 @@ def load(model: str | Path, *, device: Device = "cpu", precision: Precision = "3
             raise InputError(f"--model {model}: is no file of weights; {_POSSIBLE}")
         return _assemble(str(model), read_tensors(path, "--model"), {}, device, precision)
     raise InputError(f"--model {model}: there is no such model, run or file; {_POSSIBLE}")
+
+
+def load_lifter(run: str | Path) -> SmokeLifter:
+    """R of a run of ``wisp train --model layered``, in evaluation mode, float32 on the CPU.
+
+    Its latest checkpoint; averaged weights if there are any. Raises InputError for anything else.
+    """
+    folder = _checkpoint_of(Path(run))
+    state = read_json(folder / STATE_FILE)
+    if state.get("kind") != "layered":
+        raise InputError(f"{run}: holds no layered model; name a run of wisp train --model layered")
+    network = SmokeLifter(load_backbone(str(state["backbone"]), "none"), int(state["channels"]))
+    tensors = _direction(read_tensors(folder / _WEIGHTS), "lifter")
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:300]
+        raise InputError(f"{folder}: does not hold the network it names ({detail})") from None
+    return network.eval()
 
 
 def _from_bank(path: Path) -> SmokeModel:
