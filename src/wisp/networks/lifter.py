@@ -16,6 +16,7 @@ MAX_OPACITY = 0.99
 """More than this cannot be told from smoke that hides everything (τ is at most 4.6)."""
 FAINTEST_OPACITY = 0.02
 """Below this the network answers 0: photos without smoke get exactly none."""
+_MARGIN_PX = 16
 STRIDE = 2
 """Pixels of the photo per cell of the layer, along each axis."""
 
@@ -103,8 +104,14 @@ class SmokeLifter(nn.Module):
         return MAX_OPACITY * torch.sigmoid(logits[:, :1]), torch.tanh(logits[:, 1:])
 
     def forward(self, images: Tensor) -> Lifted:
-        """The layer of smoke in each picture; exactly no density where hardly any is seen."""
-        smoke, airlight = self.opacity_and_airlight(images)
+        """The layer of smoke in each picture; exactly no density where hardly any is seen.
+
+        The pictures are mirrored at their edges: against the zeros that convolutions see beyond
+        them, smoke would seem to end there.
+        """
+        padded = F.pad(images, (_MARGIN_PX,) * 4, mode="reflect")
+        inside = slice(_MARGIN_PX // STRIDE, -_MARGIN_PX // STRIDE)
+        smoke, airlight = (part[..., inside, inside] for part in self.opacity_and_airlight(padded))
         seen = ((smoke - FAINTEST_OPACITY) / (MAX_OPACITY - FAINTEST_OPACITY)).clamp(min=0)
         return Lifted(-torch.log1p(-MAX_OPACITY * seen), airlight)
 
