@@ -226,7 +226,33 @@ def test_no_interval_from_a_single_group():
 def test_samples_without_a_class_are_left_out():
     scores, labels = [0.2, 0.4, 0.9, 0.8, 0.5], [0, 0, 1, 1, 1]
     found = metrics.auroc_interval(scores, labels, range(5))
-    assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert found.low == pytest.approx(0.025 ** (1 / 2))  # two clean photos say little
+
+
+@pytest.mark.parametrize("groups", [2, 5, 40])
+def test_none_in_n_groups_is_not_never(groups):
+    """Clopper and Pearson's exact interval; resampling alone would say 0 to 0."""
+    statistics = {
+        "none": lambda w: metrics.rate(np.zeros(groups, bool), np.ones(groups, bool), w),
+        "all": lambda w: metrics.rate(np.ones(groups, bool), np.ones(groups, bool), w),
+    }
+    found = metrics.bootstrap_intervals(statistics, range(groups), samples=200)
+    assert found["none"].low == 0.0 and found["all"].high == 1.0
+    # The largest chance under which none in all groups is still seen in 2.5 % of cases.
+    assert (1 - found["none"].high) ** groups == pytest.approx(0.025)
+    assert found["all"].low == pytest.approx(1 - found["none"].high)
+
+
+def test_a_share_that_rests_on_one_group_has_no_interval():
+    found = metrics.bootstrap_intervals(
+        {"tpr": lambda w: metrics.rate(np.array([1, 1, 0, 0]), np.array([1, 1, 1, 0]), w)},
+        ["a", "a", "a", "b"],
+        support={"tpr": 1},
+    )["tpr"]
+    assert found.value == pytest.approx(2 / 3) and found.low is None
+    support = metrics.class_support([True, True, False, False], ["a", "b", "b", "b"])
+    assert support == {"positive": 2, "negative": 1, "both": 1}
 
 
 def test_eight_metrics_are_bootstrapped_within_seconds():

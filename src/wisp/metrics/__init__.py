@@ -4,7 +4,7 @@ Every detector metric takes optional ``weights`` [..., N], how often each pictur
 makes the bootstrap over groups one matrix product instead of thousands of passes.
 """
 
-from wisp.metrics.bootstrap import Interval, auroc_interval, bootstrap_intervals
+from wisp.metrics.bootstrap import Interval, auroc_interval, bootstrap_intervals, class_support
 from wisp.metrics.calibration import Calibration, CalibrationBin, brier_score, calibration
 from wisp.metrics.decisions import (
     accuracy,
@@ -41,6 +41,7 @@ __all__ = [
     "brier_score",
     "calibration",
     "choose_threshold",
+    "class_support",
     "confusion",
     "decide",
     "frechet_distance",

@@ -47,6 +47,7 @@ def bootstrap_intervals(
     groups: Sequence[Hashable],
     samples: int = 2000,
     seed: int = 0,
+    support: Mapping[str, int] | None = None,
 ) -> dict[str, Interval]:
     """Percentile intervals (95 %) of statistics, resampling whole groups with replacement.
 
@@ -55,11 +56,15 @@ def bootstrap_intervals(
         groups: [N], the group of each picture.
         samples: bootstrap samples.
         seed: fixes the draw; all statistics see the same samples.
+        support: on how many groups each statistic really rests, where that is fewer than all: a
+            share of found positives rests on those that hold positives. See :func:`class_support`.
 
     Returns:
         One :class:`Interval` per statistic. Samples on which a statistic is undefined (a class
-        was not drawn) are left out. There is no interval with a single group, nor when more than
-        half of the samples are undefined. Efron 1979; Field & Welsh 2007 for clusters.
+        was not drawn) are left out. There is no interval on a single group, nor when more than
+        half of the samples are undefined. Where every sample is 0, or every one 1, resampling has
+        nothing to vary; the interval then is that of none in n groups (Clopper & Pearson 1934).
+        Efron 1979; Field & Welsh 2007 for clusters.
     """
     names = {group: index for index, group in enumerate(dict.fromkeys(groups))}
     member = np.array([names[group] for group in groups], dtype=np.int64)
@@ -77,17 +82,32 @@ def bootstrap_intervals(
         weights = counts[:, member].astype(np.float64)
         for name, statistic in statistics.items():
             drawn[name].append(statistic(weights))
+    rests_on = {name: (support or {}).get(name, len(names)) for name in statistics}
     return {
-        name: _interval(values[name], np.concatenate(drawn[name]), samples) for name in statistics
+        name: _interval(values[name], np.concatenate(drawn[name]), samples, rests_on[name])
+        for name in statistics
     }
 
 
-def _interval(value: float, drawn: Floats, samples: int) -> Interval:
+def _interval(value: float, drawn: Floats, samples: int, groups: int) -> Interval:
     usable = drawn[np.isfinite(drawn)]
-    if not np.isfinite(value) or len(usable) < _MIN_DEFINED * samples:
+    if not np.isfinite(value) or len(usable) < _MIN_DEFINED * samples or groups < 2:
         return Interval(_defined(value))
-    low, high = np.percentile(usable, _COVERAGE_PERCENT)
-    return Interval(value, float(low), float(high))
+    low, high = (float(bound) for bound in np.percentile(usable, _COVERAGE_PERCENT))
+    # (1 - p)^n = 2.5 % has p as its largest share that may still show none in n groups.
+    unseen = 1 - (_COVERAGE_PERCENT[0] / 100) ** (1 / groups)
+    if low == high == 0.0:
+        high = unseen
+    elif low == high == 1.0:
+        low = 1 - unseen
+    return Interval(value, low, high)
+
+
+def class_support(is_positive: Sequence[bool], groups: Sequence[Hashable]) -> dict[str, int]:
+    """Groups that hold ``positive``, ``negative`` pictures, and the smaller number, ``both``."""
+    positive = len({group for group, yes in zip(groups, is_positive, strict=True) if yes})
+    negative = len({group for group, yes in zip(groups, is_positive, strict=True) if not yes})
+    return {"positive": positive, "negative": negative, "both": min(positive, negative)}
 
 
 def auroc_interval(
@@ -99,4 +119,5 @@ def auroc_interval(
 ) -> Interval:
     """AUROC of scores [N] against labels [N], with its interval over groups [N]."""
     statistics: dict[str, Statistic] = {"auroc": lambda weights: auroc(scores, labels, weights)}
-    return bootstrap_intervals(statistics, groups, samples, seed)["auroc"]
+    both = class_support([bool(label) for label in np.asarray(labels)], groups)["both"]
+    return bootstrap_intervals(statistics, groups, samples, seed, {"auroc": both})["auroc"]

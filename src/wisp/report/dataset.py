@@ -220,7 +220,7 @@ def probe_section(datasets: Sequence[Dataset]) -> Section | None:
 
 def _probe_words(dataset: Dataset) -> str:
     probe = dataset.probe
-    if dataset.clean_class == "pixels" and dataset.model != "procedural":
+    if dataset.clean_class == "pixels" and not dataset.masks:
         return (
             "But here the clean class kept the photos' own pixels while the smoky class was "
             "repainted by a network: whatever the probe says, the two classes differ by that too."
@@ -235,8 +235,13 @@ def _probe_words(dataset: Dataset) -> str:
             "It finds a slight trace. Both classes carry the same one, so it cannot give the class "
             "away, but the pictures are not quite what a camera writes."
         )
+    cause = (
+        "compressing a picture once more can be seen in it"
+        if dataset.clean_class == "pixels"
+        else "the pictures are repainted in a way that can be seen"
+    )
     return (
-        "It finds a clear trace: the pictures are repainted in a way that can be seen. Both "
-        "classes of the data set carry it, so it cannot give the class away inside the set; real "
-        "photos carry none, and that is one more step from here to there."
+        f"It finds a clear trace: {cause}. Both classes of the data set carry it, so it cannot "
+        "give the class away inside the set; real photos carry none, and that is one more step "
+        "from here to there."
     )

@@ -175,6 +175,8 @@ class Evaluation:
     groups: tuple[GroupRow, ...]
     positive_groups: int
     negative_groups: int
+    shared_groups: int
+    """Groups with photos of both classes."""
     scores: Scores
     tally: Tally | None
     confusion: tuple[tuple[int, ...], ...]
@@ -235,6 +237,11 @@ def load_evaluation(run: RunFiles) -> Evaluation:
         groups=groups,
         positive_groups=sum(bool(row.scores.positive) or row.tpr is not None for row in groups),
         negative_groups=sum(bool(row.scores.negative) or row.fpr is not None for row in groups),
+        shared_groups=sum(
+            (bool(row.scores.positive) or row.tpr is not None)
+            and (bool(row.scores.negative) or row.fpr is not None)
+            for row in groups
+        ),
         scores=scores,
         tally=tally,
         confusion=counts,

@@ -252,7 +252,7 @@ def _calibration_words(evaluation: Evaluation) -> str:
     side = (
         f"too ready to call {evaluation.positive}"
         if surer > 0
-        else f"too slow to call {evaluation.positive}"
+        else f"too reluctant to call {evaluation.positive}"
     )
     return (
         f"Its scores are not probabilities: they are off by {off} on average, and on the whole it "

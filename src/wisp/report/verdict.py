@@ -14,6 +14,7 @@ from wisp.report.evaluation import Evaluation
 TRUSTED, GOOD, HELPFUL, WEAK = 0.95, 0.85, 0.70, 0.5
 FEW_GROUPS = 20  # below, a bootstrap over groups gives rough intervals
 VERY_FEW_GROUPS = 6
+FEW_NEGATIVES = 100
 TOO_FEW_GROUPS = 3  # of either class: hardly more than anecdotes
 
 
@@ -164,6 +165,19 @@ def _caveats(evaluation: Evaluation, synthetic_auroc: float | None) -> list[str]
         said.append(
             f"The {positive} photos show only {wording.plural(evaluation.positive_groups, 'scene')}"
             ": what is found there says little about others."
+        )
+    if evaluation.positive_groups and evaluation.negative_groups and not evaluation.shared_groups:
+        said.append(
+            f"No scene was shown both {positive} and {negative}: part of the score may come from "
+            "telling these places apart. Clean photos of the smoky scenes would settle it."
+            if (positive, negative) == ("smoky", "clean")
+            else f"No scene was shown both {positive} and {negative}: part of the score may come "
+            "from telling these places apart."
+        )
+    if evaluation.tally is not None and 0 < evaluation.tally.negatives < FEW_NEGATIVES:
+        said.append(
+            f"With {wording.plural(evaluation.tally.negatives, f'{negative} photo')}, 1 % false "
+            "alarms is less than one photo: what is found there is found at none at all."
         )
     if width is not None and width > 0.15 and measures.auroc.low is not None:
         said.append(

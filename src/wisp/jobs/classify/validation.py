@@ -24,6 +24,7 @@ from wisp.metrics import (
     balanced_accuracy,
     bootstrap_intervals,
     choose_threshold,
+    class_support,
     decide,
     macro,
 )
@@ -96,14 +97,17 @@ def validate_detector(
             return auroc(scores, labels == positive, weights)
         return macro(auroc, probabilities, labels, weights)
 
+    groups = [item.group for item in items]
+    both = class_support((labels == positive).tolist(), groups)["both"]
     intervals = bootstrap_intervals(
         {
             "auroc": area,
             "balanced_accuracy": lambda weights: balanced_accuracy(labels, called, weights),
             "accuracy": lambda weights: accuracy(labels, called, weights),
         },
-        [item.group for item in items],
+        groups,
         _BOOTSTRAP_SAMPLES,
         config.seed,
+        {"auroc": both, "balanced_accuracy": both},
     )
     return Validated(detector.classes, list(items), scores, called, threshold, intervals)

@@ -57,6 +57,15 @@ class Scored:
         )
 
 
+_OF_BOTH_CLASSES = (
+    "auroc",
+    "average_precision",
+    "balanced_accuracy",
+    "tpr_at_fpr_01",
+    "tpr_at_fpr_05",
+)
+
+
 def _statistics(scored: Scored) -> dict[str, Statistic]:
     labels, positive, called = scored.labels, scored.is_positive, scored.called
     scores, said = scored.scores, scored.called == scored.positive
@@ -89,7 +98,10 @@ def intervals(scored: Scored, samples: int, seed: int) -> dict[str, Interval]:
     against the rest. ``tpr`` and ``fpr`` are those of the positive class at the threshold.
     """
     groups = [picture.group for picture in scored.pictures]
-    return metrics.bootstrap_intervals(_statistics(scored), groups, samples, seed)
+    rests_on = metrics.class_support(scored.is_positive.tolist(), groups)
+    support = dict.fromkeys(_OF_BOTH_CLASSES, rests_on["both"])
+    support |= {"tpr": rests_on["positive"], "fpr": rests_on["negative"]}
+    return metrics.bootstrap_intervals(_statistics(scored), groups, samples, seed, support)
 
 
 def summary(scored: Scored, found: dict[str, Interval]) -> dict[str, Any]:
