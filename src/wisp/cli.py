@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("PredictConfig", "ask a detector about pictures"),
 }
 
+_JSON = "--json besides prints one JSON object as the last line of stdout."
 _FOOTER = """
 Every command: --help for its flags; --json prints one JSON object as the last line of
 stdout (all else goes to stderr). Exit codes: 0 success, 1 failure, 2 wrong usage or input,
@@ -63,6 +64,7 @@ def _jsonable(value: Any) -> Any:  # noqa: ANN401 - any part of a result
 
 def _parse(name: str, arguments: Sequence[str]) -> Any:  # noqa: ANN401 - one of the configurations
     import contextlib
+    import inspect
     import io
 
     import tyro
@@ -73,7 +75,12 @@ def _parse(name: str, arguments: Sequence[str]) -> Any:  # noqa: ANN401 - one of
     told = io.StringIO()
     try:
         with contextlib.redirect_stderr(told):
-            return tyro.cli(kind, args=list(arguments), prog=f"wisp {name}")
+            return tyro.cli(
+                kind,
+                args=list(arguments),
+                prog=f"wisp {name}",
+                description=f"{inspect.getdoc(kind)}\n\n{_JSON}",
+            )
     except SystemExit as exit_:
         if not exit_.code:  # --help
             raise
@@ -118,8 +125,18 @@ def _run(name: str, arguments: Sequence[str], *, as_json: bool) -> None:
     config = _parse(name, arguments)
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     result = getattr(api, name)(**values)
-    text = json.dumps(_jsonable(result), ensure_ascii=False) if as_json else result.summary()
-    print(text, file=sys.stdout, flush=True)  # noqa: T201
+    print(_told(result, as_json), file=sys.stdout, flush=True)  # noqa: T201
+
+
+def _told(result: Any, as_json: bool) -> str:  # noqa: ANN401 - the result of any command
+    """The result as JSON, or in lines that end with where to read more."""
+    if as_json:
+        return json.dumps(_jsonable(result), ensure_ascii=False)
+    lines = [result.summary()]
+    report = getattr(result, "run", Path()) / "report.html"
+    if report.is_file() and not hasattr(result, "report"):
+        lines.append(f"report: {report}")
+    return "\n".join(lines)
 
 
 def _fail(message: str, code: int) -> int:

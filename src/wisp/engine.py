@@ -125,9 +125,14 @@ def _choose_precision(device: str, precision: Precision) -> tuple[Precision, str
 
 
 def make_engine(
-    device: Device = "auto", precision: Precision = "auto", seed: int | None = 0
+    device: Device = "auto",
+    precision: Precision = "auto",
+    seed: int | None = 0,
+    begun_with: Precision | None = None,
 ) -> Engine:
     """Choose device and precision, and seed Python, NumPy and torch with ``seed`` (unless None).
+
+    ``begun_with`` is what ``auto`` came to when a run that goes on now began.
 
     Raises InputError for a device that is not there or a precision that it cannot compute in.
     """
@@ -137,7 +142,9 @@ def make_engine(
     from lightning.fabric import Fabric
 
     chosen_device, why_device = _choose_device(device)
-    chosen_precision, why_precision = _choose_precision(chosen_device, precision)
+    chosen_precision, why_precision = _choose_precision(chosen_device, begun_with or precision)
+    if begun_with is not None and precision == "auto":
+        why_precision = "as the run began"
     if seed is not None:
         random.seed(seed)
         np.random.seed(seed % 2**32)

@@ -9,10 +9,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from tyro.conf import arg
+
 from wisp.errors import InputError
 
 Precision = Literal["auto", "32", "bf16", "16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def required(metavar: str) -> Any:  # noqa: ANN401 - tyro's own type
+    """A positional argument that must be given, called ``metavar`` in the help."""
+    return arg(metavar=metavar, help_behavior_hint="(required)")
+
+
+def optional(metavar: str) -> Any:  # noqa: ANN401 - tyro's own type
+    """A value that may be left out; its help text says what happens then."""
+    return arg(metavar=metavar, help_behavior_hint="")
 
 
 def require(ok: bool, message: str) -> None:

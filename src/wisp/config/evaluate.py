@@ -6,16 +6,18 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from wisp.config.checks import (
     Device,
     Precision,
     check_common,
     normalise,
+    optional,
     require,
     require_at_least,
     require_probability,
+    required,
 )
 
 
@@ -23,15 +25,15 @@ from wisp.config.checks import (
 class EvaluateConfig:
     """Measure a detector on real photos it has never seen."""
 
-    detector: Positional[Annotated[Path, arg(metavar="DETECTOR")]]
+    detector: Positional[Annotated[Path, required("DETECTOR")]]
     """Run of `wisp classify`."""
-    real: Positional[Annotated[tuple[Path, ...], arg(metavar="REAL")]]
+    real: Positional[Annotated[tuple[Path, ...], required("REAL")]]
     """Test sets: folders that hold one folder per class."""
     out: Path
     """Run directory to make."""
-    positive: str | None = None
+    positive: Annotated[str | None, optional("STR")] = None
     """The class to detect; default: as the detector was trained."""
-    threshold: float | None = None
+    threshold: Annotated[float | None, optional("FLOAT")] = None
     """Probability from which a picture is called positive; default: as chosen on validation."""
     group_by: str = "auto"
     """What belongs together (intervals are over groups): see synth."""
@@ -49,7 +51,7 @@ class EvaluateConfig:
     """Arithmetic."""
     device: Device = "auto"
     """Where to compute."""
-    workers: int | None = None
+    workers: Annotated[int | None, optional("INT")] = None
     """Processes that decode pictures; default: by the number of cores."""
 
     def __post_init__(self) -> None:

@@ -6,15 +6,17 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from wisp.config.checks import (
     Device,
     Precision,
     check_common,
     normalise,
+    optional,
     require,
     require_probability,
+    required,
 )
 
 
@@ -22,19 +24,19 @@ from wisp.config.checks import (
 class PredictConfig:
     """Ask a detector about pictures."""
 
-    detector: Positional[Annotated[Path, arg(metavar="DETECTOR")]]
+    detector: Positional[Annotated[Path, required("DETECTOR")]]
     """Run of `wisp classify`."""
-    images: Positional[Annotated[tuple[str, ...], arg(metavar="IMAGES")]]
+    images: Positional[Annotated[tuple[str, ...], required("IMAGES")]]
     """Pictures: folders (searched recursively), files or globs."""
-    out: Path | None = None
+    out: Annotated[Path | None, optional("PATH")] = None
     """CSV file to write as well."""
-    threshold: float | None = None
+    threshold: Annotated[float | None, optional("FLOAT")] = None
     """Probability from which a picture is called positive; default: as chosen on validation."""
     precision: Precision = "auto"
     """Arithmetic."""
     device: Device = "auto"
     """Where to compute."""
-    workers: int | None = None
+    workers: Annotated[int | None, optional("INT")] = None
     """Processes that decode pictures; default: by the number of cores."""
 
     def __post_init__(self) -> None:

@@ -6,16 +6,18 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from wisp.config.checks import (
     Device,
     Precision,
     check_common,
     normalise,
+    optional,
     parse_strength,
     require,
     require_at_least,
+    required,
 )
 
 
@@ -23,17 +25,17 @@ from wisp.config.checks import (
 class SynthConfig:
     """Make a labelled smoke data set from clean photos."""
 
-    photos: Positional[Annotated[tuple[str, ...], arg(metavar="PHOTOS")]]
+    photos: Positional[Annotated[tuple[str, ...], required("PHOTOS")]]
     """Clean photos: folders (searched recursively), files or globs."""
     out: Path
     """Data set directory to make."""
     model: str = "procedural"
-    """Where the smoke comes from: procedural, or a run, checkpoint or *_net_G_*.pth file."""
+    """Where the smoke comes from: procedural, or a run, checkpoint, layer bank or *_net_G_*.pth file."""
     strength: str = "1"
     """Optical density relative to the model's own: a number, or a range such as 0.4:1.6."""
     per_photo: int = 1
     """Smoky pictures made of each photo."""
-    limit: int | None = None
+    limit: Annotated[int | None, optional("INT")] = None
     """Use at most so many photos, drawn at random."""
     clean_class: Literal["auto", "pixels", "reconstructed"] = "auto"
     """What the clean class shows: the photo, or the photo there and back through a cyclegan."""
@@ -41,13 +43,13 @@ class SynthConfig:
     """Part of the groups that goes to validation."""
     group_by: str = "auto"
     """What stays together: auto, folder, prefix (before __), name, near-duplicate or a regex."""
-    quality: int | None = None
+    quality: Annotated[int | None, optional("INT")] = None
     """JPEG quality of all pictures; default: each as its photo was encoded, else 95."""
     probe: bool = True
     """Measure how well a small network tells the set's clean photos from the originals."""
     seed: int = 0
     """Fixes everything random."""
-    workers: int | None = None
+    workers: Annotated[int | None, optional("INT")] = None
     """Processes; default: by the number of cores."""
     device: Device = "auto"
     """Where to compute."""

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from wisp.config.checks import (
     Device,
@@ -14,6 +14,7 @@ from wisp.config.checks import (
     apply_recipe,
     check_common,
     normalise,
+    optional,
     require,
     require_at_least,
 )
@@ -54,13 +55,13 @@ class TrainConfig:
     repaints photos. Where a default is 0, the model has one of its own.
     """
 
-    clean: Positional[Annotated[Path | None, arg(metavar="CLEAN")]] = None
+    clean: Positional[Annotated[Path | None, optional("CLEAN")]] = None
     """Folder of clean photos (searched recursively)."""
-    smoky: Positional[Annotated[Path | None, arg(metavar="SMOKY")]] = None
+    smoky: Positional[Annotated[Path | None, optional("SMOKY")]] = None
     """Folder of smoky photos; they need not show the same places."""
-    out: Path | None = None
+    out: Annotated[Path | None, optional("PATH")] = None
     """Run directory to make."""
-    resume: Path | None = None
+    resume: Annotated[Path | None, optional("PATH")] = None
     """Run directory to go on with, exactly where it stopped; all else is read from it."""
     model: Literal["cyclegan", "layered"] = "cyclegan"
     """What to train."""
@@ -72,7 +73,7 @@ class TrainConfig:
     (cyclegan 100000, layered 1500)."""
     size: int = 0
     """Training crop [px] (cyclegan 256, layered 160)."""
-    load_size: int | None = None
+    load_size: Annotated[int | None, optional("INT")] = None
     """Size photos are brought to before cropping [px]; default: size · 286/256."""
     fit: Literal["short-side", "squash", "none"] = "short-side"
     """How photos get to load-size: short side, squash to a square (the paper), none (as is)."""
@@ -118,7 +119,7 @@ class TrainConfig:
     """Arithmetic; auto takes bfloat16 where the hardware is faster with it."""
     device: Device = "auto"
     """Where to compute."""
-    workers: int | None = None
+    workers: Annotated[int | None, optional("INT")] = None
     """Processes that decode photos; default: by the number of cores."""
     seed: int = 0
     """Fixes everything random."""

@@ -12,8 +12,7 @@ from wisp.progress import format_duration, say
 from wisp.rundir import RunDir, read_json, write_json
 
 OWN_PHOTOS = """\
-wisp train    clean/ smoky/ --out runs/gan
-wisp synth    clean/ --model runs/gan --out dataset
+wisp synth    clean/ --out dataset
 wisp classify dataset --out runs/detector
 wisp evaluate runs/detector real/ --out runs/eval"""
 
@@ -83,13 +82,21 @@ def train_config(out: Path, config: DemoConfig) -> TrainConfig:
 
 
 def run(config: DemoConfig) -> DemoResult:
-    """Render, train, synthesise, classify, evaluate; returns where the report is."""
+    """Render, train, synthesise, classify, evaluate; returns where the report is.
+
+    A finished demo is not made again, an unfinished one is begun anew.
+    """
     from wisp.demonstration.world import build_world
     from wisp.jobs import classify, evaluate, synth, train
     from wisp.report import write_report
 
     start_s = time.monotonic()
     out = config.out
+    earlier = _finished(config)
+    if earlier is not None:
+        say(f"{out}: holds a finished demo; remove it to run it again")
+        return earlier
+    RunDir.require_free(out, replaces="demo")
     demo = RunDir.create(out, "demo", {"seed": config.seed, "device": config.device})
 
     say("1/5  Rendering a world of cooktops (no photos are needed for this demo)")
@@ -160,4 +167,21 @@ def run(config: DemoConfig) -> DemoResult:
     seconds = time.monotonic() - start_s
     demo.write_environment(seconds=round(seconds, 1), train_seconds=round(train_seconds, 1))
     headline = {name: metrics[name] for name in ("auroc", "average_precision", "balanced_accuracy")}
-    return DemoResult(out, report, seconds, train_seconds, headline)
+    result = DemoResult(out, report, seconds, train_seconds, headline)
+    write_json(
+        out / "result.json",
+        {"seconds": seconds, "train_seconds": train_seconds, "metrics": headline},
+    )
+    return result
+
+
+def _finished(config: DemoConfig) -> DemoResult | None:
+    """What a finished demo of the same seed in this place came to."""
+    out = config.out
+    file, report = out / "result.json", out / "report.html"
+    if not (file.exists() and report.exists() and (out / "config.json").exists()):
+        return None
+    folder = RunDir(out)
+    if folder.kind != "demo" or folder.config.get("seed") != config.seed:
+        return None
+    return DemoResult(out, report, **read_json(file))

@@ -103,7 +103,7 @@ def _curves(rows: list[dict[str, object]]) -> list[Figure]:
         lines.Series(name, *_series(rows, key, "validation"), class_, raw=False)
         for key, name, class_ in (
             ("auroc", "AUROC", "smoky"),
-            ("balanced_accuracy", "balanced accuracy", "clean"),
+            ("balanced_accuracy", "balanced accuracy at 0.5", "clean"),
         )
     ]
     kept = [one for one in scores if one.steps]

@@ -216,14 +216,16 @@ class _Training:
                     targets.append(labels)
             return Check.of(torch.cat(logits), torch.cat(targets), self._positive)
 
+        # Made here, not when first asked for: it reads all pictures and shows how far it is.
+        loader = train.training_loader(
+            0,
+            config.steps,
+            config.images_per_step,
+            balance=config.balance,
+            workers=worker_count(config.workers),
+        )
+
         def batches() -> Iterator[tuple[Tensor, Tensor]]:
-            loader = train.training_loader(
-                0,
-                config.steps,
-                config.images_per_step,
-                balance=config.balance,
-                workers=worker_count(config.workers),
-            )
             for pictures, labels, _ in loader:
                 yield pictures.contiguous(memory_format=torch.channels_last), labels
 

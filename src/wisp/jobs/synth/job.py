@@ -120,9 +120,11 @@ def _open_folder(config: SynthConfig) -> tuple[RunDir | None, bool]:
         RunDir.require_free(out)
         return None, False
     folder = RunDir(out)
-    if folder.kind != "synth" or (out / _RESULT).exists():
+    finished = (out / _RESULT).exists()
+    if folder.kind != "synth" or finished:
+        state = "a finished" if finished else "an unfinished"
         raise InputError(
-            f"--out {out} holds a finished '{folder.kind}' run; name another folder or remove it"
+            f"--out {out} holds {state} '{folder.kind}' run; name another folder or remove it"
         )
     before, now = folder.config, to_json(config)
     changed = [key for key in now if key not in _FREE_TO_CHANGE and before.get(key) != now.get(key)]

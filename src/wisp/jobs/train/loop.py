@@ -111,11 +111,11 @@ def _finished(folder: RunDir) -> TrainResult | None:
     return TrainResult(run=folder.path, **saved)
 
 
-def _precision_so_far(folder: RunDir, config: TrainConfig) -> Precision:
+def _precision_so_far(folder: RunDir, config: TrainConfig) -> Precision | None:
     """What ``auto`` came to when the run began: a resumed run must not choose anew."""
     file = folder.path / "environment.json"
     if config.precision != "auto" or not file.exists():
-        return config.precision
+        return None
     return cast(Precision, read_json(file)["precision"])
 
 
@@ -188,7 +188,9 @@ class _Training:
     def take_up(cls, folder: RunDir, config: TrainConfig) -> _Training:
         """A run that was stopped or killed, at its latest checkpoint."""
         folder.sweep_temporary()
-        engine = make_engine(config.device, _precision_so_far(folder, config), config.seed)
+        engine = make_engine(
+            config.device, config.precision, config.seed, _precision_so_far(folder, config)
+        )
         begun = (folder.path / "inputs.json").exists()
         photos = read_photos(folder) if begun else gather_photos(config)
         checkpoint = state.latest_checkpoint(folder)
