@@ -65,8 +65,6 @@ class LabelledSet:
         root = Path(path)
         cls.require_folder(root)
         found = list(_class_files(root))
-        if not found:
-            raise InputError(f"{root}: holds no class folders with pictures; {_LAYOUT}")
         scanned, skipped = images.scan([file for file, _, _ in found], workers)
         if not scanned:
             raise InputError(
@@ -101,9 +99,14 @@ class LabelledSet:
 
     @staticmethod
     def require_folder(path: Path) -> None:
-        """Raise InputError unless ``path`` is a folder: quick, before anything is read."""
+        """Raise InputError unless ``path`` holds class folders with pictures.
+
+        Quick, before anything is read.
+        """
         if not Path(path).is_dir():
             raise InputError(f"{path}: no such folder; {_LAYOUT}")
+        if next(_class_files(Path(path)), None) is None:
+            raise InputError(f"{path}: holds no class folders with pictures; {_LAYOUT}")
 
     @property
     def classes(self) -> list[str]:
