@@ -66,7 +66,7 @@ def encode_layer(layer: LiftedLayer) -> bytes:
     stream = io.BytesIO()
     # exact: colours also where nothing is opaque; a photo may be cut from the very edge.
     Image.fromarray(rgba, "RGBA").save(
-        stream, "WEBP", quality=_QUALITY, alpha_quality=100, method=6, exact=True
+        stream, "WEBP", quality=_QUALITY, alpha_quality=100, method=4, exact=True
     )
     return stream.getvalue()
 
