@@ -126,6 +126,14 @@ def test_the_wipe_follows_the_pointer(visit, reports):
     assert edge["x"] == pytest.approx(box["x"] + box["width"] * 0.2, abs=box["width"] * 0.02)
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_before_and_after_lie_exactly_over_each_other(visit, reports, width):
+    wipe = visit(reports["data set"], width=width).locator(".wipe").first
+    wipe.scroll_into_view_if_needed()
+    before, after = wipe.locator("img").first.bounding_box(), wipe.locator(".after").bounding_box()
+    assert after == pytest.approx(before, abs=0.6)
+
+
 def test_the_wipe_follows_a_finger(visit, reports):
     page = visit(reports["data set"], width=390)
     wipe = page.locator(".wipe").first
