@@ -6,10 +6,11 @@ import base64
 import dataclasses
 import functools
 import hashlib
+import re
 from pathlib import Path
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from wisp.report import charts, wording
 from wisp.report.read import UNKNOWN, Estimate
@@ -90,6 +91,11 @@ class Page:
     problems: tuple[str, ...] = ()
 
 
+def _breakable(name: str) -> Markup:
+    """``name`` with places to break a line at: behind each ``_``, ``-``, ``.`` and ``/``."""
+    return Markup(re.sub(r"([_\-./]+)", r"\1<wbr>", str(escape(name))))
+
+
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -106,6 +112,7 @@ def _environment() -> jinja2.Environment:
         "interval": wording.interval,
         "duration": wording.duration,
         "config_value": wording.value,
+        "breakable": _breakable,
     }
     environment.globals |= {"plural": wording.plural, "of": wording.of, "strip": charts.strip}
     return environment
