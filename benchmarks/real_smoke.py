@@ -5,6 +5,7 @@ For each seed: `wisp synth` on the clean photos, `wisp classify`, `wisp evaluate
     python benchmarks/real_smoke.py PHOTOS --weights FILE --model procedural --out result.json
 
 PHOTOS holds `clean/` and `real_validation/SET/{clean,smoky}`; the real sets are never trained on.
+Runs that are finished in --work are not repeated.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,42 +25,38 @@ SETTINGS: dict[str, Any] = {"size": 160, "steps": 100, "validate_every": 25}
 def one_seed(
     arguments: argparse.Namespace, seed: int, folder: Path, settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """Synthesise, train and score once; returns the scores per set and the seconds of each job."""
-    seconds: dict[str, float] = {}
-
-    def timed(name: str, start_s: float) -> None:
-        seconds[name] = round(time.monotonic() - start_s, 1)
-
-    start_s = time.monotonic()
-    dataset = wisp.synth(
-        (str(arguments.photos / "clean"),),
-        out=folder / "dataset",
-        model=arguments.model,
-        seed=seed,
-        clean_class=arguments.clean_class,
-        probe=seed == 0,
-    )
-    timed("synth", start_s)
-    start_s = time.monotonic()
-    detector = wisp.classify(
-        (dataset.run,),
-        out=folder / "detector",
-        backbone=arguments.backbone,
-        weights=str(arguments.weights),
-        seed=seed,
-        **settings,
-    )
-    timed("classify", start_s)
-    start_s = time.monotonic()
+    """Synthesise, train and score once, or read what is finished; scores per set, and seconds."""
+    dataset, detector, evaluation = (folder / name for name in ("dataset", "detector", "eval"))
+    if not (dataset / "result.json").exists():
+        wisp.synth(
+            (str(arguments.photos / "clean"),),
+            out=dataset,
+            model=arguments.model,
+            seed=seed,
+            clean_class=arguments.clean_class,
+            probe=seed == 0,
+        )
+    if not (detector / "result.json").exists():
+        wisp.classify(
+            (dataset,),
+            out=detector,
+            backbone=arguments.backbone,
+            weights=str(arguments.weights),
+            seed=seed,
+            **settings,
+        )
     sets = tuple(sorted(p for p in (arguments.photos / "real_validation").iterdir() if p.is_dir()))
-    evaluation = wisp.evaluate(detector.run, sets, out=folder / "eval", seed=seed)
-    timed("evaluate", start_s)
-    metrics = read_json(evaluation.run / "metrics.json")
-    probe_file = dataset.run / "probe.json"
+    if not (evaluation / "result.json").exists():
+        wisp.evaluate(detector, sets, out=evaluation, seed=seed)
+    metrics = read_json(evaluation / "metrics.json")
+    probe_file = dataset / "probe.json"
     return {
         "seed": seed,
-        "seconds": seconds,
-        "validation": read_json(detector.run / "detector.json")["validation"],
+        "seconds": {
+            name: read_json(run / "result.json")["seconds"]
+            for name, run in (("synth", dataset), ("classify", detector), ("evaluate", evaluation))
+        },
+        "validation": read_json(detector / "detector.json")["validation"],
         "threshold": metrics["threshold"],
         "per_set": metrics["per_set"],
         "fingerprint_probe": read_json(probe_file) if probe_file.exists() else None,
@@ -99,7 +95,6 @@ def main() -> None:
     for item in arguments.set:
         name, _, value = item.partition("=")
         settings[name] = json.loads(value)
-    start_s = time.monotonic()
     rows = []
     for seed in range(arguments.seeds):
         rows.append(one_seed(arguments, seed, arguments.work / f"seed-{seed}", settings))
@@ -110,7 +105,7 @@ def main() -> None:
         "model": Path(arguments.model).name,
         "backbone": arguments.backbone,
         "settings": settings,
-        "seconds": round(time.monotonic() - start_s, 1),
+        "seconds": round(sum(sum(row["seconds"].values()) for row in rows), 1),
         "mean": means(rows),
         "seeds": rows,
         "machine": machine(),
