@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from wisp.checkpoint import save_checkpoint
@@ -237,6 +238,26 @@ def test_boxes_for_coco_and_yolo(photos, tmp_path):
             assert (y - height / 2) * down == pytest.approx(top, abs=0.01)
             assert [width * across, height * down] == pytest.approx(size, abs=0.01)
     assert seen == 12
+    settings = yaml.safe_load((yolo / "data.yaml").read_text())
+    # Ultralytics then takes the folder of this file; "path: ." would be where it was started.
+    assert "path" not in settings
+    for split in ("train", "val"):
+        assert (yolo / settings[split]).is_file()
+    assert settings["names"] == {0: "smoke"}
+
+
+def test_pycocotools_opens_it(photos, tmp_path):
+    from pycocotools.coco import COCO
+
+    result = make(photos, tmp_path / "set")
+    opened = [COCO(result.run / f"annotations/coco_{split}.json") for split in
+              ("train", "validation")]  # fmt: skip
+    assert sum(len(coco.getImgIds()) for coco in opened) == result.clean + result.smoky
+    boxes = [box for coco in opened for box in coco.loadAnns(coco.getAnnIds())]
+    assert len(boxes) == result.smoky
+    for box in boxes:
+        x, y, width, height = box["bbox"]
+        assert x >= 0 and y >= 0 and width > 0 and height > 0
 
 
 def test_torchvision_opens_it(photos, tmp_path):

@@ -96,7 +96,8 @@ def _write_yolo(folder: Path, photos: Sequence[Photo], rows: Sequence[Row]) -> N
                 link.symlink_to(Path(os.path.relpath(folder.parent.parent / split, link.parent)))
     write_text(
         folder / "data.yaml",
-        f"path: .\ntrain: train.txt\nval: {used[-1]}.txt\nnames:\n  0: smoke\n",
+        # No "path": Ultralytics takes the folder of this file, not the one it was started in.
+        f"train: train.txt\nval: {used[-1]}.txt\nnames:\n  0: smoke\n",
     )
 
 
