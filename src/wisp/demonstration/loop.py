@@ -69,7 +69,7 @@ def train_config(out: Path, config: DemoConfig) -> TrainConfig:
         load_size=80,
         width=24,
         discriminator_width=32,
-        steps=750,
+        steps=600,
         ema=0.99,
         log_every=25,
         sample_every=150,
