@@ -1,5 +1,6 @@
 """``wisp train``: learn from unpaired photos to put smoke into clean ones."""
 
-from wisp.jobs.train.loop import TrainResult, run
+from wisp.jobs.train.loop import run
+from wisp.jobs.train.result import TrainResult
 
 __all__ = ["TrainResult", "run"]

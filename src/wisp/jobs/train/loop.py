@@ -22,45 +22,11 @@ from wisp.jobs.train.interrupt import StopWish, stop_after_step
 from wisp.jobs.train.layered import LayeredTrainer
 from wisp.jobs.train.lifting import Lifting, lift_bank
 from wisp.jobs.train.photos import Photos, gather_photos, load_middle, read_photos, write_photos
+from wisp.jobs.train.result import TrainResult, finished
 from wisp.jobs.train.trainer import Trainer
 from wisp.networks.backbone import Backbone, load_backbone
-from wisp.progress import Progress, format_duration, progress, say
+from wisp.progress import Progress, progress, say
 from wisp.rundir import RunDir, read_json, read_jsonl, write_json, write_jsonl
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainResult:
-    """What a training run came to; ``stopped`` is "finished" or "early"."""
-
-    run: Path
-    steps: int
-    seconds: float
-    stopped: str
-    checkpoint: Path
-    best: dict[str, Any] | None
-    """{"step", "path", "distance"} of the checkpoint nearest to real smoky photos, if measured."""
-    photos: dict[str, int]
-    """Photos trained on, by domain."""
-    skipped: int
-    """Files that could not be read."""
-    lifting: dict[str, int] | None
-    """What was lifted off the smoky photos (--model layered), see :class:`Lifting`."""
-    notes: list[str]
-    """What went wrong quietly, in sentences."""
-
-    def summary(self) -> str:
-        """A few lines for the user."""
-        what = "CycleGAN trained"
-        if self.lifting is not None:
-            kept, seen = self.lifting["layers"], self.lifting["looked_at"]
-            what = f"{kept} layers of smoke lifted off {seen} photos, R trained"
-        lines = [
-            f"{what} for {self.steps} steps in {format_duration(self.seconds)} "
-            f"on {self.photos['clean']} clean and {self.photos['smoky']} smoky photos: {self.run}",
-            f"samples: {self.run / 'samples' / 'latest.jpg'}",
-            *self.notes,
-        ]
-        return "\n".join(lines)
 
 
 def run(config: TrainConfig) -> TrainResult:
@@ -73,7 +39,7 @@ def run(config: TrainConfig) -> TrainResult:
     if config.resume is None:
         return _Training.begin(config).run()
     folder, config = _saved_config(config)
-    earlier = _finished(folder)
+    earlier = finished(folder)
     if earlier is not None:
         say(f"{folder.path}: is finished already ({earlier.steps} steps)")
         return earlier
@@ -97,18 +63,6 @@ def _saved_config(config: TrainConfig) -> tuple[RunDir, TrainConfig]:
             "begin a new run"
         ) from None
     return folder, dataclasses.replace(saved, out=config.resume, resume=None)
-
-
-def _finished(folder: RunDir) -> TrainResult | None:
-    file = folder.path / "result.json"
-    if not file.exists():
-        return None
-    saved = dict(read_json(file))
-    if saved["stopped"] not in ("finished", "early"):
-        return None
-    saved["checkpoint"] = folder.path / saved["checkpoint"]
-    saved.setdefault("lifting", None)
-    return TrainResult(run=folder.path, **saved)
 
 
 def _precision_so_far(folder: RunDir, config: TrainConfig) -> Precision | None:
