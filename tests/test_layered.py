@@ -117,7 +117,7 @@ def test_a_term_without_weight_moves_nothing(photos: Path, tmp_path: Path) -> No
 def test_a_killed_run_ends_as_if_it_had_not_been(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "lift_bank", lambda *_: lifting.Lifting(1, 1, 0, 0, 0, 0, 1))
+    monkeypatch.setattr(loop, "lift_bank", lambda *_: lifting.Lifting(1, 1, 0, 0, 0, 0, 0, 1))
     options = {"lift_adversarial": 0.1, "lift_cycle": 0.5}
     whole = train.run(config_of(photos, tmp_path / "whole", **options))
     assert whole.stopped == "finished" and "R trained" in whole.summary()
@@ -206,7 +206,13 @@ def test_no_smoke_at_all_is_an_error_and_the_training_is_kept(photos: Path, tmp_
 
 
 def test_what_belongs_to_the_other_model_is_refused(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--reference"):
-        config_of(photos, tmp_path / "run", reference=True)
+    for given, flag in (
+        ({"reference": True}, "--reference"),
+        ({"width": 32}, "--width 32"),
+        ({"images_per_step": 4, "accumulate": 2}, "--accumulate 2"),
+        ({"precision": "16"}, "--precision 16"),
+    ):
+        with pytest.raises(InputError, match=flag):
+            config_of(photos, tmp_path / "run", **given)
     assert config_of(photos, tmp_path / "run", size=0, load_size=None).size == 160
     assert TrainConfig(photos, photos, out=tmp_path).size == 256

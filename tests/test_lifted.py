@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from wisp import load
+from wisp.checkpoint import save_checkpoint
 from wisp.data import LayerBank, Lift, write_bank
 from wisp.data.bank import decode_layer, encode_layer
 from wisp.errors import InputError
+from wisp.rundir import RunDir, write_json
 from wisp.smoke import LiftedLayer, LiftedSmoke
 from wisp.smoke.lifted import crop, mirror, mix, stir
 from wisp.smoke.noise import Dice
@@ -162,6 +165,16 @@ def damaged(path, what):
         path.write_text("no zip")
     elif what == "empty":
         write_bank(path, [])
+    elif what == "nested":
+        with zipfile.ZipFile(path, "w") as bank:
+            bank.writestr("index.json", "[" * 100_000)
+    elif what == "inside":
+        data = bytearray(path.read_bytes())
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bank:
+            bank.writestr("index.json", json.dumps({"format": 1, "layers": []}) + " " * 5000)
+        data = bytearray(path.read_bytes())
+        data[45:60] = b"\xff" * 15
+        path.write_bytes(bytes(data))
     else:
         with zipfile.ZipFile(path, "w") as bank:
             index = {"format": 99 if what == "newer" else 1, "layers": [{"name": "gone"}]}
@@ -173,6 +186,8 @@ def damaged(path, what):
     [
         ("cut", "damaged"),
         ("text", "damaged"),
+        ("nested", "damaged"),
+        ("inside", "damaged"),
         ("empty", "holds no layers"),
         ("newer", "format 99"),
         ("missing picture", "gone.webp"),
@@ -187,10 +202,29 @@ def test_a_damaged_bank_is_an_error_that_names_it(tmp_path, what, said):
     assert str(path) in str(caught.value)
 
 
-def test_a_damaged_layer_is_an_error_that_names_it(tmp_path):
+def tiny():
+    stream = io.BytesIO()
+    Image.new("RGBA", (1, 1)).save(stream, "WEBP")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("data", [b"RIFFno picture", tiny()])
+def test_a_damaged_layer_is_an_error_that_names_it(tmp_path, data):
     path = tmp_path / "layers.zip"
     with zipfile.ZipFile(path, "w") as bank:
         bank.writestr("index.json", json.dumps({"format": 1, "layers": [{"name": "bad"}]}))
-        bank.writestr("bad.webp", b"RIFFno picture")
+        bank.writestr("bad.webp", data)
     with pytest.raises(InputError, match=r"layer bad is damaged"):
         LayerBank(path)[0]
+
+
+def test_a_layered_run_that_is_not_finished_says_what_is_missing(tmp_path):
+    run = RunDir.create(tmp_path / "run", "train", {})
+    save_checkpoint(run.path / "checkpoints/step-1", {"model": {}}, {"kind": "layered"})
+    write_json(run.path / "checkpoints/latest.json", {"path": "checkpoints/step-1"})
+    for model in (run.path, run.path / "checkpoints/step-1"):
+        with pytest.raises(InputError, match=r"not lifted yet; finish it with wisp train --resume"):
+            load(model)
+    write_bank(run.path / "layers.zip", lifts())
+    for model in (run.path, run.path / "checkpoints/step-1"):
+        assert load(model).kind == "layered"

@@ -133,9 +133,9 @@ def _told(result: Any, as_json: bool) -> str:  # noqa: ANN401 - the result of an
     if as_json:
         return json.dumps(_jsonable(result), ensure_ascii=False)
     lines = [result.summary()]
-    report = getattr(result, "run", Path()) / "report.html"
-    if report.is_file() and not hasattr(result, "report"):
-        lines.append(f"report: {report}")
+    run = getattr(result, "run", None)
+    if isinstance(run, Path) and (run / "report.html").is_file() and not hasattr(result, "report"):
+        lines.append(f"report: {run / 'report.html'}")
     return "\n".join(lines)
 
 

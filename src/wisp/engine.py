@@ -124,6 +124,17 @@ def _choose_precision(device: str, precision: Precision) -> tuple[Precision, str
     return "32", "the safe choice on this device"
 
 
+@contextlib.contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use ``count`` threads per operation inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def make_engine(
     device: Device = "auto",
     precision: Precision = "auto",

@@ -13,6 +13,7 @@ from wisp.config.checks import (
     Precision,
     apply_recipe,
     check_common,
+    flag_of,
     normalise,
     optional,
     require,
@@ -24,6 +25,12 @@ MODEL_DEFAULTS: Final[dict[str, dict[str, float]]] = {
     "layered": {"steps": 1500, "size": 160, "images_per_step": 12, "learning_rate": 1e-3},
 }
 """What 0 stands for."""
+
+OF_CYCLEGAN: Final = (
+    "reference", "generator", "width", "accumulate", "diffaugment", "pool_size", "lambda_cycle",
+    "lambda_identity", "patience",
+)  # fmt: skip
+"""Fields that mean nothing to --model layered."""
 
 # Zhu et al. 2017, section 4 and appendix 7: what `--reference` fixes.
 REFERENCE_RECIPE: Final[dict[str, Any]] = {
@@ -165,7 +172,7 @@ class TrainConfig:
         require_at_least(self, 0, "lift_supervised", "lift_identity", "lift_cycle")
         require_at_least(self, 0, "lift_adversarial")
         if self.model == "layered":
-            require(not self.reference, "--reference is the recipe of --model cyclegan; leave it")
+            self._refuse_what_is_of_cyclegan()
         require_at_least(self, 0, "validation_photos", "distance_every", "patience")
         require(
             self.size >= 32 and self.size % 4 == 0,
@@ -190,6 +197,16 @@ class TrainConfig:
         )
         if self.reference:
             apply_recipe(self, REFERENCE_RECIPE, "--reference")
+
+    def _refuse_what_is_of_cyclegan(self) -> None:
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for name in OF_CYCLEGAN:
+            value = getattr(self, name)
+            require(
+                value == defaults[name],
+                f"{flag_of(name)} {value}: is for --model cyclegan, not layered; leave it out",
+            )
+        require(self.precision != "16", "--precision 16: --model layered needs auto, bf16 or 32")
 
     @property
     def load_size_px(self) -> int:

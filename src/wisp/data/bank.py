@@ -11,6 +11,7 @@ import dataclasses
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,12 @@ _INDEX = "index.json"
 _QUALITY = 90
 _MAX_LAYERS = 100_000
 _MAX_BYTES = 8 << 20
+_KEPT = 128
+_SMALLEST_PX = 8
+# RuntimeError: an encrypted entry, an unknown method of compression, JSON that is nested too deep.
+_UNREADABLE = (
+    OSError, zipfile.BadZipFile, zlib.error, KeyError, TypeError, ValueError, RuntimeError,
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +79,10 @@ def encode_layer(layer: LiftedLayer) -> bytes:
 
 
 def decode_layer(data: bytes) -> LiftedLayer:
-    """What :func:`encode_layer` wrote, to 8 bits; PIL's errors if it is no picture."""
+    """What :func:`encode_layer` wrote, to 8 bits; PIL's errors or ValueError if it is none."""
     rgba = np.asarray(Image.open(io.BytesIO(data), formats=["WEBP"]).convert("RGBA"))
+    if min(rgba.shape[:2]) < _SMALLEST_PX:
+        raise ValueError(f"{rgba.shape[1]} x {rgba.shape[0]} px are too few")
     picture = torch.from_numpy(rgba.astype(np.float32)) / 255
     density = -torch.log1p(-picture[..., 3].clamp(max=0.995))
     return LiftedLayer(density, picture[..., :3].permute(2, 0, 1) * 2 - 1)
@@ -104,7 +113,7 @@ class LayerBank(Sequence[LiftedLayer]):
                 self._data = [self._read(bank, f"{row['name']}.webp") for row in self.rows]
         except FileNotFoundError:
             raise InputError(f"{self.path}: there is no such layer bank") from None
-        except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+        except _UNREADABLE as error:
             raise InputError(
                 f"{self.path}: is damaged, not readable as a layer bank ({error}); make it anew "
                 "with wisp train --model layered"
@@ -137,6 +146,8 @@ class LayerBank(Sequence[LiftedLayer]):
         number %= len(self)
         if number not in self._decoded:
             try:
+                if len(self._decoded) >= _KEPT:  # the whole of a large bank need not be in memory
+                    del self._decoded[next(iter(self._decoded))]
                 self._decoded[number] = decode_layer(self._data[number])
             except (OSError, ValueError, Image.DecompressionBombError) as error:
                 raise InputError(

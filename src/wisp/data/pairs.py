@@ -10,6 +10,7 @@ from torch import Tensor
 
 from wisp.data.streams import StepLoader, seeded_generator
 from wisp.data.unpaired import UnpairedFolders
+from wisp.engine import torch_threads
 from wisp.smoke import RandomSmoke, opacity
 from wisp.smoke.noise import Dice
 
@@ -39,7 +40,8 @@ class SmokePairs:
                 for _ in batch["clean"]
             ]
         )
-        made = self.smoke.add(batch["clean"], generator, strength)
+        with torch_threads(1):  # as in a worker: sums must not depend on their number
+            made = self.smoke.add(batch["clean"], generator, strength)
         return {
             **batch,
             "veiled": made.image,

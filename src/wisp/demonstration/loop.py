@@ -96,7 +96,8 @@ def run(config: DemoConfig) -> DemoResult:
     if earlier is not None:
         say(f"{out}: holds a finished demo; remove it to run it again")
         return earlier
-    RunDir.require_free(out, replaces="demo")
+    if not (out / "report.html").exists():  # one without its report was stopped on the way
+        RunDir.require_free(out, replaces="demo")
     demo = RunDir.create(out, "demo", {"seed": config.seed, "device": config.device})
 
     say("1/5  Rendering a world of cooktops (no photos are needed for this demo)")

@@ -1,6 +1,6 @@
 """Smoke models behind one protocol: ``wisp.load(model).add_smoke(photo)``."""
 
-from wisp.models.base import ImageInput, Rendered, SmokeModel, Smoky, torch_threads
+from wisp.models.base import ImageInput, Rendered, SmokeModel, Smoky
 from wisp.models.cyclegan import CycleGANModel, WorkingScale
 from wisp.models.drawn import DrawnModel
 from wisp.models.loading import load
@@ -14,5 +14,4 @@ __all__ = [
     "Smoky",
     "WorkingScale",
     "load",
-    "torch_threads",
 ]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -97,17 +95,6 @@ class SmokeModel(abc.ABC):
         result = self.render(pixels_of(image), strength, seed, keep_density=True)
         assert result.density is not None
         return Smoky(Image.fromarray(result.pixels), result.density, Image.fromarray(result.mask))
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Let torch use ``count`` threads per operation inside the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def pixels_of(image: ImageInput) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from wisp.engine import torch_threads
 from wisp.models.base import (
     Computing,
     ImageInput,
@@ -15,7 +16,6 @@ from wisp.models.base import (
     SmokeModel,
     check_batch,
     pixels_of,
-    torch_threads,
 )
 from wisp.smoke import RandomSmoke, SmokyBatch
 

@@ -66,7 +66,8 @@ def load(model: str | Path, *, device: Device = "cpu", precision: Precision = "3
 def load_lifter(run: str | Path) -> SmokeLifter:
     """R of a run of ``wisp train --model layered``, in evaluation mode, float32 on the CPU.
 
-    Its latest checkpoint; averaged weights if there are any. Raises InputError for anything else.
+    Its best checkpoint if it measured a distance, else its latest; averaged weights if there are
+    any. Raises InputError for anything else.
     """
     folder = _checkpoint_of(Path(run))
     state = read_json(folder / STATE_FILE)
@@ -102,6 +103,14 @@ def _checkpoint_of(run: Path) -> Path:
 
 def _from_checkpoint(folder: Path, device: Device, precision: Precision) -> SmokeModel:
     state = read_json(folder / STATE_FILE)
+    if isinstance(state, dict) and state.get("kind") == "layered":
+        run = folder.parent.parent
+        if not (run / BANK_FILE).exists():
+            raise InputError(
+                f"--model {run}: its layers are not lifted yet; finish it with wisp train --resume "
+                f"{run}"
+            )
+        return _from_bank(run / BANK_FILE)
     weights = folder / _WEIGHTS
     wanted = state.get("files", {}).get(_WEIGHTS) if isinstance(state, dict) else None
     found = weights.stat().st_size if weights.exists() else 0

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from wisp.config import SynthConfig, to_json
+from wisp.engine import torch_threads
 from wisp.errors import InputError, StoppedError
 from wisp.images import ImageFile, Skipped, UnreadableImageError, find_images, scan
 from wisp.jobs.synth.annotations import write_boxes, write_card, write_metadata
@@ -25,7 +26,7 @@ from wisp.jobs.synth.gallery import write_gallery
 from wisp.jobs.synth.plan import Photo, make_plan
 from wisp.jobs.synth.probe import measure_fingerprint
 from wisp.jobs.synth.render import Job, Row, render_photo
-from wisp.models import SmokeModel, load, torch_threads
+from wisp.models import SmokeModel, load
 from wisp.progress import format_duration, progress, say
 from wisp.rundir import RunDir, append_text, read_jsonl, write_json, write_jsonl
 

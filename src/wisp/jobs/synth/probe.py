@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from wisp.engine import torch_threads
 from wisp.errors import InputError
 from wisp.images import decode
 from wisp.jobs.synth.plan import Photo, draw
 from wisp.manifest import split_groups
 from wisp.metrics import auroc_interval
-from wisp.models import torch_threads
 from wisp.progress import progress
 
 _PATCH_PX = 64

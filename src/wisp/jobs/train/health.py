@@ -61,9 +61,8 @@ class Health:
         found = []
         for domain, fault in faults.items():
             if fault is not None:
-                note = self._note(
-                    f"{fault}-{domain}", f"step {step}: the generator to {domain} {_ADVICE[fault]}"
-                )
+                who = "R" if fault == "silent" else f"the generator to {domain}"
+                note = self._note(f"{fault}-{domain}", f"step {step}: {who} {_ADVICE[fault]}")
                 found += [note] if note else []
         return found
 

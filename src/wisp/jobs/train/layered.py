@@ -241,7 +241,7 @@ class LayeredTrainer(Trainer):
 
     @torch.no_grad()
     def _lift(self, photos: Tensor) -> tuple[Tensor, Tensor]:
-        """Opacity [N, 1, S, S] and airlight [N, 3, S, S] in ``photos`` [N, 3, S, S], on the CPU."""
+        """Density [N, 1, S, S] and airlight [N, 3, S, S] in ``photos`` [N, 3, S, S], on the CPU."""
         lifter, parts = self.lifter_in_use(), []
         for photo in torch.split(photos, 8):
             with self.engine.autocast():

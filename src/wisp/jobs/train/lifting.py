@@ -40,6 +40,8 @@ class Lifting:
     looked_at: int
     without_smoke: int
     """Smoky photos in which R saw hardly any smoke."""
+    unreadable: int
+    """Smoky photos that could no longer be read."""
     inconsistent: int
     """Layers that were not found again once they lay over other photos: sky, walls, text."""
     near_copies: int
@@ -59,9 +61,11 @@ class Lifting:
 
 def load_whole(path: Path, config: TrainConfig) -> Tensor:
     """The photo [3, H, W] in [-1, 1] at the scale of training, its sides multiples of 32 px."""
-    photo = images.resize_short_side(
-        images.decode(path, 2 * config.load_size_px), config.load_size_px
-    )
+    photo = images.decode(path, None if config.fit == "none" else 2 * config.load_size_px)
+    if config.fit == "squash":
+        photo = images.squash(photo, config.load_size_px)
+    elif config.fit == "short-side":
+        photo = images.resize_short_side(photo, config.load_size_px)
     width, height = (max(1, round(side / _SIDE_MULTIPLE)) * _SIDE_MULTIPLE for side in photo.size)
     return to_tensor(photo.resize((width, height)))
 
@@ -117,7 +121,7 @@ def lift_bank(
     judge = _Judge(lifter, engine, hosts, config.seed)
     smoky = [item for item in photos.items if item.domain == "smoky"]
     lifts: list[Lift] = []
-    counts = {"without_smoke": 0, "inconsistent": 0, "near_copies": 0}
+    counts = {"without_smoke": 0, "unreadable": 0, "inconsistent": 0, "near_copies": 0}
     seen: set[str] = set()
     with progress("lifting smoke", len(smoky), unit="img") as bar:
         for item in smoky:
@@ -129,7 +133,8 @@ def lift_bank(
         raise InputError(
             f"{config.smoky}: R found usable smoke in none of {len(smoky)} photos "
             f"({counts['without_smoke']} without smoke, {counts['inconsistent']} inconsistent); "
-            "see samples/latest.jpg, train longer (--steps) or name a folder that shows smoke"
+            "see samples/latest.jpg, then begin a new run with more --steps or with a folder that "
+            "shows smoke"
         )
     lifts.sort(key=lambda lift: -lift.score)
     write_bank(folder.path / BANK_FILE, lifts)
@@ -153,7 +158,7 @@ def _lift_one(
     try:
         layer = judge.lift(load_whole(Path(item.record.path), config))
     except UnreadableImageError:
-        return "without_smoke"
+        return "unreadable"
     if coverage(layer.opacity) < _LEAST_COVERAGE:
         return "without_smoke"
     name = f"{item.record.sha256[:12]}"
@@ -169,7 +174,7 @@ def _suspicious(
     clean: Sequence[Photo], judge: _Judge, config: TrainConfig
 ) -> tuple[int, list[dict[str, Any]]]:
     """How many clean photos were looked at, and those in which R sees smoke, the worst first."""
-    step = max(1, len(clean) // _CLEAN_LOOKED_AT)
+    step = -(-len(clean) // _CLEAN_LOOKED_AT)
     chosen = clean[::step]
     rows: list[dict[str, Any]] = []
     with progress("looking for smoke in clean photos", len(chosen), unit="img") as bar:

@@ -214,6 +214,7 @@ class _Training:
                 if self._out_of_patience():
                     stopped = "early"
                     break
+        del loader  # and with it the photos in memory, which lifting has no use for
         return self._end(stopped, counts)
 
     def _due(self, every: int) -> bool:
