@@ -15,15 +15,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from wisp.smoke.noise import Dice, fbm, grid_shape, resample_matrix, warp
+from wisp.smoke.noise import Dice, fbm, resample_matrix, warp
 from wisp.smoke.optics import coverage, opacity
-from wisp.smoke.procedural import (
-    MIN_COVERAGE,
-    TILE_PX,
-    RandomSmoke,
-    SmokeLayer,
-    thumbnail,
-)
+from wisp.smoke.procedural import MIN_COVERAGE, RandomSmoke, ambient_light
 
 _ATTEMPTS = 6
 _VISIBLE = 0.12
@@ -87,9 +81,7 @@ def mix(first: LiftedLayer, second: LiftedLayer) -> LiftedLayer:
 
 def relight(dice: Dice, layer: LiftedLayer, scene: Tensor) -> LiftedLayer:
     """The layer lit as ``scene`` [3, h, w] in [0, 1] is, more or less, and told apart from it."""
-    luminance = scene.mean(0).flatten()
-    brightest = luminance.topk(max(1, luminance.numel() // 4)).indices
-    ambient = scene.flatten(1)[:, brightest].mean(1)
+    luminance, ambient = scene.mean(0), ambient_light(scene)
     colour = (layer.airlight + 1) / 2
     tint = (ambient / ambient.mean().clamp(min=0.05)).clamp(0.7, 1.3)
     colour = colour * torch.lerp(torch.ones(3), tint, dice.uniform(0.0, 0.6))[:, None, None]
@@ -115,20 +107,12 @@ class LiftedSmoke(RandomSmoke):
     layers: Sequence[LiftedLayer]
     mixed: float = 0.25
 
-    def layer(self, image: Tensor, generator: torch.Generator) -> SmokeLayer:
-        """Draw the smoke for one picture: float [3,H,W] in [-1,1] or uint8 [H,W,3]."""
-        eight_bit = image.dtype == torch.uint8
-        height, width = (image.shape[0], image.shape[1]) if eight_bit else image.shape[1:]
-        dice = Dice(generator)
-        rows, columns = grid_shape(height, width)
-        scene = thumbnail(image, (24, 24)).add_(1).div_(2).clamp_(0, 1)
+    def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
         drawn = self._one(dice, rows, columns)
         if dice.coin(self.mixed):
             drawn = mix(drawn, self._one(dice, rows, columns))
         drawn = relight(dice, drawn, scene)
-        scatter = dice.uniform(0.3, 0.8) if dice.coin(0.4) else 0.0
-        tile = dice.normal(TILE_PX, TILE_PX)
-        return SmokeLayer(drawn.density, drawn.airlight, tile, height, width, scatter)
+        return drawn.density, drawn.airlight
 
     def _one(self, dice: Dice, rows: int, columns: int) -> LiftedLayer:
         """A layer that shows in the picture; the densest of several if none does."""

@@ -20,8 +20,7 @@ from wisp.smoke.optics import coverage, opacity
 
 # Detail finer than the grid: (cells along the long side, relative change of density).
 _DETAIL = ((320.0, 0.055), (800.0, 0.035), (2000.0, 0.022))
-TILE_PX = 256
-"""Side of the noise tile that a layer's finest detail is taken from [px]."""
+_TILE_PX = 256
 _BLOCK_ROWS = 128
 MIN_COVERAGE = 0.05
 """At strength 1 at least this part of every picture has an opacity above 0.1."""
@@ -149,9 +148,24 @@ def _periodic(tile: Tensor, index: Tensor, step: float) -> Tensor:
 class RandomSmoke(abc.ABC):
     """Smoke that can be drawn for a picture: a pure function of it and a generator's state."""
 
+    grid_px: int = GRID_PX
+    """Long side of the grid the smoke is drawn on."""
+
     @abc.abstractmethod
+    def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
+        """τ [rows, columns] and airlight [3, rows, columns] in [-1, 1] for ``scene`` [3, 24, 24] in
+        [0, 1], the photo in small."""
+
     def layer(self, image: Tensor, generator: torch.Generator) -> SmokeLayer:
         """Draw the smoke for one picture: float [3,H,W] in [-1,1] or uint8 [H,W,3]."""
+        eight_bit = image.dtype == torch.uint8
+        height, width = (image.shape[0], image.shape[1]) if eight_bit else image.shape[1:]
+        dice = Dice(generator)
+        rows, columns = grid_shape(height, width, self.grid_px)
+        scene = thumbnail(image, (24, 24)).add_(1).div_(2).clamp_(0, 1)
+        tau, airlight = self._draw(dice, rows, columns, scene)
+        scatter = dice.uniform(0.3, 0.8) if dice.coin(0.4) else 0.0
+        return SmokeLayer(tau, airlight, dice.normal(_TILE_PX, _TILE_PX), height, width, scatter)
 
     def add(
         self, clean: Tensor, generator: torch.Generator, strength: float | Tensor = 1.0
@@ -193,25 +207,17 @@ class ProceduralSmoke(RandomSmoke):
     weights: tuple[float, ...] = (0.34, 0.16, 0.27, 0.16, 0.07)
     grid_px: int = GRID_PX
 
-    def layer(self, image: Tensor, generator: torch.Generator) -> SmokeLayer:
-        """Draw the smoke for one picture: float [3,H,W] in [-1,1] or uint8 [H,W,3]."""
-        eight_bit = image.dtype == torch.uint8
-        height, width = (image.shape[0], image.shape[1]) if eight_bit else image.shape[1:]
-        dice = Dice(generator)
-        rows, columns = grid_shape(height, width, self.grid_px)
-        scene = thumbnail(image, (24, 24)).add_(1).div_(2).clamp_(0, 1)
+    def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
         # A few attempts: smoke that misses the picture, or is too thin to see, is drawn anew.
         for attempt in range(4):
-            tau, airlight = self._draw(dice, rows, columns, scene)
+            tau, airlight = self._attempt(dice, rows, columns, scene)
             if coverage(opacity(tau)) >= MIN_COVERAGE:
                 break
             if attempt == 3:
                 tau = tau + 0.25 * SHAPES["veil"](dice, rows, columns).density
-        scatter = dice.uniform(0.3, 0.8) if dice.coin(0.4) else 0.0
-        tile = dice.normal(TILE_PX, TILE_PX)
-        return SmokeLayer(tau, airlight.mul_(2).sub_(1), tile, height, width, scatter)
+        return tau, airlight.mul_(2).sub_(1)
 
-    def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
+    def _attempt(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
         """τ [h, w] and airlight [3, h, w] in [0, 1] of one to three shapes together."""
         count = int(dice.pick("123", (0.62, 0.28, 0.10)))
         base = _colour(dice, scene)
@@ -243,11 +249,16 @@ def _peak(dice: Dice, shape: str) -> float:
     return dice.log_uniform(low, high)
 
 
-def _colour(dice: Dice, scene: Tensor) -> Tensor:
-    """Airlight [3] in [0, 1]: white, grey, brown or black, lit as ``scene`` [3, h, w] is."""
+def ambient_light(scene: Tensor) -> Tensor:
+    """The light [3] in [0, 1] of ``scene`` [3, h, w]: the mean colour of its brightest quarter."""
     luminance = scene.mean(0).flatten()
     brightest = luminance.topk(max(1, luminance.numel() // 4)).indices
-    ambient = scene.flatten(1)[:, brightest].mean(1)
+    return scene.flatten(1)[:, brightest].mean(1)
+
+
+def _colour(dice: Dice, scene: Tensor) -> Tensor:
+    """Airlight [3] in [0, 1]: white, grey, brown or black, lit as ``scene`` [3, h, w] is."""
+    luminance, ambient = scene.mean(0).flatten(), ambient_light(scene)
     kind = dice.pick(("white", "grey", "brown", "black"), (0.56, 0.23, 0.09, 0.12))
     if kind == "white":
         base = torch.full((3,), dice.uniform(0.8, 1.02))

@@ -21,7 +21,7 @@ from wisp.networks.backbone import Backbone
 from wisp.networks.discriminator import PatchDiscriminator
 from wisp.networks.initialise import initialise
 from wisp.networks.lifter import STRIDE, SmokeLifter
-from wisp.smoke import ProceduralSmoke, remove_smoke
+from wisp.smoke import ProceduralSmoke, opacity, remove_smoke
 
 LOSS_NAMES = ("opacity", "airlight", "recomposition", "identity", "cycle", "lifter")
 ADVERSARIAL_NAMES = (
@@ -257,7 +257,7 @@ class LayeredTrainer(Trainer):
             return Sampled(torch.ones(3, 8, 8), {})
         clean, smoky = clean[:rows], smoky[:rows]
         density, airlight = self._lift(smoky)
-        seen = -torch.expm1(-density)
+        seen = opacity(density)
         grey = torch.zeros_like(smoky)
         picture = columns(
             [
@@ -275,14 +275,14 @@ class LayeredTrainer(Trainer):
         assert self._donors is not None
         density, airlight = self._lift(self._donors)
         turn = torch.arange(len(clean)) % len(self._donors)
-        return clean.lerp(airlight[turn], -torch.expm1(-density[turn]))
+        return clean.lerp(airlight[turn], opacity(density[turn]))
 
 
 def _enlarged(part: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(part, like.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def _without(smoky: Tensor, opacity: Tensor, airlight: Tensor) -> Tensor:
+def _without(smoky: Tensor, cover: Tensor, airlight: Tensor) -> Tensor:
     """The scene behind the smoke: (I - α·A) / max(1 - α, 0.1), in [-1, 1]."""
-    cover, colour = _enlarged(opacity, smoky), _enlarged(airlight, smoky)
-    return ((smoky - cover * colour) / (1 - cover).clamp(min=0.1)).clamp(-1, 1)
+    density = -torch.log1p(-_enlarged(cover, smoky))
+    return remove_smoke(smoky, density, _enlarged(airlight, smoky), t_min=0.1).clamp(-1, 1)
