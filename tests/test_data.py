@@ -168,13 +168,13 @@ def test_crops_differ_between_slots_and_steps(tmp_path):
 @pytest.mark.parametrize(("cache_bytes", "times"), [(0, 3), (1 << 30, 1)])
 def test_memory_is_limited(domains, monkeypatch, cache_bytes, times):
     reads: Counter[Path] = Counter()
-    decode = unpaired.images.decode
+    decode = unpaired.images.decode_fitted
 
-    def counted(path: Path, target_px: int | None) -> Image.Image:
+    def counted(path: Path, size_px: int, fit: str) -> Image.Image:
         reads[path] += 1
-        return decode(path, target_px)
+        return decode(path, size_px, fit)
 
-    monkeypatch.setattr(unpaired.images, "decode", counted)
+    monkeypatch.setattr(unpaired.images, "decode_fitted", counted)
     folders = UnpairedFolders(*domains, size=32, load_size=36, cache_bytes=cache_bytes)
     for step in range(15):
         folders.crop("clean", step, 0)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from wisp.checkpoint import load_checkpoint
 from wisp.config import SynthConfig, TrainConfig
-from wisp.data import LayerBank
+from wisp.data import LayerBank, SmokePairs
 from wisp.engine import make_engine
 from wisp.errors import InputError
 from wisp.jobs import synth, train
@@ -148,6 +148,36 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
         assert tensors.keys() == ends[1][file].keys()
         for key, value in tensors.items():
             assert torch.equal(value, ends[1][file][key]), key
+
+
+def test_pairs_are_the_same_for_any_workers_and_obey_the_law(photos: Path, tmp_path: Path) -> None:
+    config = config_of(photos, tmp_path / "run", size=48, load_size=48)
+    folders = gather_photos(config).training_set(config)
+    pairs = SmokePairs(folders, ProceduralSmoke(grid_px=96))
+    alone, helped = (list(pairs.loader(2, 3, workers)) for workers in (0, 1))
+    for first, second in zip(alone, helped, strict=True):
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(alone[0]["opacity"], alone[1]["opacity"])
+    batch = alone[0]
+    empty = (batch["opacity"] == 0).expand_as(batch["clean"])
+    assert torch.equal(batch["veiled"][empty], batch["clean"][empty])
+    thick = batch["opacity"] > 0.9
+    if bool(thick.any()):
+        off = (batch["veiled"] - batch["airlight"]).abs().mean(1, keepdim=True)[thick]
+        assert float(off.max()) < 0.25
+    assert float((batch["veiled"] - batch["clean"]).abs().mean()) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("fit", "shape"), [("short-side", (64, 96)), ("squash", (64, 64)), ("none", (96, 160))]
+)
+def test_photos_are_lifted_at_the_scale_of_training(
+    tmp_path: Path, fit: str, shape: tuple[int, int]
+) -> None:
+    Image.new("RGB", (150, 100)).save(tmp_path / "photo.png")
+    config = config_of(tmp_path, tmp_path / "run", fit=fit, size=32, load_size=64)
+    assert lifting.load_whole(tmp_path / "photo.png", config).shape[1:] == shape
 
 
 def test_layers_are_lifted_judged_and_usable(photos: Path, tmp_path: Path) -> None:

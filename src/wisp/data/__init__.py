@@ -17,12 +17,11 @@ from wisp.data.streams import (
     shuffled,
     start_worker,
 )
-from wisp.data.unpaired import Fit, UnpairedFolders, find_shared
+from wisp.data.unpaired import UnpairedFolders, find_shared
 
 __all__ = [
     "BANK_FILE",
     "CACHE_BYTES",
-    "Fit",
     "LabelledBatch",
     "LabelledItem",
     "LabelledSet",

@@ -14,9 +14,9 @@ from torch import Tensor
 from wisp import images
 from wisp.data.streams import CACHE_BYTES, PixelCache, StepLoader, seeded_generator, shuffled
 from wisp.errors import InputError
+from wisp.images import Fit
 from wisp.images.convert import Uint8Array, from_uint8
 
-Fit = Literal["short-side", "squash", "none"]
 Domain = Literal["clean", "smoky"]
 
 
@@ -68,12 +68,7 @@ class UnpairedFolders:
         }
 
     def _read(self, path: Path) -> Uint8Array:
-        # Twice the size that is needed: a JPEG decoded at reduced scale then looks the same.
-        photo = images.decode(path, None if self.fit == "none" else 2 * self.load_size)
-        if self.fit == "squash":
-            photo = images.squash(photo, self.load_size)
-        elif self.fit == "short-side":
-            photo = images.resize_short_side(photo, self.load_size)
+        photo = images.decode_fitted(path, self.load_size, self.fit)
         return np.asarray(images.enlarge_to(photo, self.size))
 
     def crop(self, domain: Domain, step: int, slot: int) -> Tensor:

@@ -17,6 +17,7 @@ from wisp.images.convert import (
 )
 from wisp.images.decoding import MAX_PIXELS, MIN_SIDE_PX, UnreadableImageError, decode
 from wisp.images.files import EXTENSIONS, ImageFile, find_images
+from wisp.images.fitting import Fit, decode_fitted
 from wisp.images.scanning import Scanned, Skipped, perceptual_hash, scan
 from wisp.images.transforms import (
     center_crop,
@@ -31,6 +32,7 @@ __all__ = [
     "EXTENSIONS",
     "MAX_PIXELS",
     "MIN_SIDE_PX",
+    "Fit",
     "ImageFile",
     "ImageLike",
     "JpegRecipe",
@@ -40,6 +42,7 @@ __all__ = [
     "augment",
     "center_crop",
     "decode",
+    "decode_fitted",
     "encode_jpeg",
     "encode_png",
     "enlarge_to",

@@ -61,11 +61,7 @@ class Lifting:
 
 def load_whole(path: Path, config: TrainConfig) -> Tensor:
     """The photo [3, H, W] in [-1, 1] at the scale of training, its sides multiples of 32 px."""
-    photo = images.decode(path, None if config.fit == "none" else 2 * config.load_size_px)
-    if config.fit == "squash":
-        photo = images.squash(photo, config.load_size_px)
-    elif config.fit == "short-side":
-        photo = images.resize_short_side(photo, config.load_size_px)
+    photo = images.decode_fitted(path, config.load_size_px, config.fit)
     width, height = (max(1, round(side / _SIDE_MULTIPLE)) * _SIDE_MULTIPLE for side in photo.size)
     return to_tensor(photo.resize((width, height)))
 

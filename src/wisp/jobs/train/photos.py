@@ -158,10 +158,6 @@ def load_middle(paths: list[Path], config: TrainConfig) -> Tensor:
     random: [N, 3, S, S] in [-1, 1]."""
     squares = []
     for path in paths:
-        photo = images.decode(path, None if config.fit == "none" else 2 * config.size)
-        if config.fit == "squash":
-            photo = images.squash(photo, config.size)
-        elif config.fit == "short-side":
-            photo = images.resize_short_side(photo, config.size)
+        photo = images.decode_fitted(path, config.size, config.fit)
         squares.append(from_uint8(np.asarray(images.center_crop(photo, config.size))))
     return torch.stack(squares) if squares else torch.empty(0, 3, config.size, config.size)
