@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ import torch.nn.functional as F
 from wisp import images
 from wisp.manifest import make_groups
 from wisp.models.loading import load_lifter
+from wisp.networks.lifter import lift_steadily
 from wisp.rundir import machine, read_json, write_json
 from wisp.smoke import ProceduralSmoke, opacity
 
@@ -62,6 +64,31 @@ def interval(rows: np.ndarray, groups: list[str], seed: int = 0) -> dict[str, di
     }
 
 
+def measure(run: Path, photos: Path, strength: float = 1.0, seed: int = 0) -> dict[str, Any]:
+    """Figures of R of ``run`` per real set below ``photos``, looking as it does when it lifts."""
+    lifter = load_lifter(run)
+    config = read_json(run / "config.json")
+    short_side_px = int(config["load_size"] or round(int(config["size"]) * 286 / 256))
+    results: dict[str, Any] = {}
+    for folder in sorted(p for p in (photos / "real_validation").iterdir() if p.is_dir()):
+        paths = [file.path for file in images.find_images([folder / "clean"])]
+        groups = make_groups(paths, folder, "prefix", None)
+        rows = []
+        for number, path in enumerate(paths):
+            clean = whole(path, short_side_px)
+            generator = torch.Generator().manual_seed(seed * 100_003 + number)
+            made = ProceduralSmoke().add(clean, generator, strength)
+            true = F.avg_pool2d(opacity(made.density), 2)
+            seen, silent = (
+                opacity(lift_steadily(lifter, x)[0].density) for x in (made.image, clean)
+            )
+            a, b = seen > LEVEL, true > LEVEL
+            both, either, error = (a & b).sum(), (a | b).sum(), (seen - true).abs().sum()
+            rows.append([float(x) for x in (both, either, error, silent.sum(), true.numel())])
+        results[folder.name] = {"photos": len(paths), **interval(np.array(rows), groups)}
+    return results
+
+
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -71,39 +98,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    lifter = load_lifter(arguments.run)
-    config = read_json(arguments.run / "config.json")
-    short_side_px = int(config["load_size"] or round(int(config["size"]) * 286 / 256))
-    results = {}
-    sets = sorted(p for p in (arguments.photos / "real_validation").iterdir() if p.is_dir())
-    for folder in sets:
-        paths = [file.path for file in images.find_images([folder / "clean"])]
-        groups = make_groups(paths, folder, "prefix", None)
-        rows = []
-        for number, path in enumerate(paths):
-            clean = whole(path, short_side_px)
-            generator = torch.Generator().manual_seed(arguments.seed * 100_003 + number)
-            made = ProceduralSmoke().add(clean, generator, arguments.strength)
-            true = F.avg_pool2d(opacity(made.density), 2)
-            with torch.inference_mode():
-                seen, silent = (opacity(lifter(x).density) for x in (made.image, clean))
-            a, b = seen > LEVEL, true > LEVEL
-            rows.append(
-                [
-                    float((a & b).sum()),
-                    float((a | b).sum()),
-                    float((seen - true).abs().sum()),
-                    float(silent.sum()),
-                    float(true.numel()),
-                ]
-            )
-        results[folder.name] = {"photos": len(paths), **interval(np.array(rows), groups)}
-        print(folder.name, json.dumps(results[folder.name]))
+    sets = measure(arguments.run, arguments.photos, arguments.strength, arguments.seed)
+    for name, figures in sets.items():
+        print(name, json.dumps(figures))
     report = {
         "what": "R on photos it never saw, with and without procedural smoke",
-        "steps": int(config["steps"]),
+        "steps": int(read_json(arguments.run / "config.json")["steps"]),
         "strength": arguments.strength,
-        "sets": results,
+        "sets": sets,
         "machine": machine(),
     }
     if arguments.out:

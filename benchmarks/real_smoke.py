@@ -5,12 +5,14 @@ For each seed: `wisp synth` on the clean photos, `wisp classify`, `wisp evaluate
     python benchmarks/real_smoke.py PHOTOS --weights FILE --model procedural --out result.json
 
 PHOTOS holds `clean/` and `real_validation/SET/{clean,smoky}`; the real sets are never trained on.
-Runs that are finished in --work are not repeated.
+Further settings: `--synth strength='"0.5:1.5"' --classify steps=200`. Runs that are finished in
+--work are not repeated.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import statistics
 from pathlib import Path
@@ -19,33 +21,44 @@ from typing import Any
 import wisp
 from wisp.rundir import machine, read_json, write_json
 
-SETTINGS: dict[str, Any] = {"size": 160, "steps": 100, "validate_every": 25}
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What is the same for every seed; ``synth`` and ``classify``: further settings of theirs."""
+
+    photos: Path
+    weights: Path
+    model: str = "procedural"
+    backbone: str = "mobilenetv2_100"
+    synth: dict[str, Any] = dataclasses.field(default_factory=dict)
+    classify: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def one_seed(
-    arguments: argparse.Namespace, seed: int, folder: Path, settings: dict[str, Any]
-) -> dict[str, Any]:
+CLASSIFY: dict[str, Any] = {"size": 160, "steps": 100, "validate_every": 25}
+"""Settings of classify where none are given."""
+
+
+def one_seed(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
     """Synthesise, train and score once, or read what is finished; scores per set, and seconds."""
     dataset, detector, evaluation = (folder / name for name in ("dataset", "detector", "eval"))
     if not (dataset / "result.json").exists():
         wisp.synth(
-            (str(arguments.photos / "clean"),),
+            (str(settings.photos / "clean"),),
             out=dataset,
-            model=arguments.model,
+            model=settings.model,
             seed=seed,
-            clean_class=arguments.clean_class,
-            probe=seed == 0,
+            **{"probe": seed == 0, **settings.synth},
         )
     if not (detector / "result.json").exists():
         wisp.classify(
             (dataset,),
             out=detector,
-            backbone=arguments.backbone,
-            weights=str(arguments.weights),
+            backbone=settings.backbone,
+            weights=str(settings.weights),
             seed=seed,
-            **settings,
+            **{**CLASSIFY, **settings.classify},
         )
-    sets = tuple(sorted(p for p in (arguments.photos / "real_validation").iterdir() if p.is_dir()))
+    sets = tuple(sorted(p for p in (settings.photos / "real_validation").iterdir() if p.is_dir()))
     if not (evaluation / "result.json").exists():
         wisp.evaluate(detector, sets, out=evaluation, seed=seed)
     metrics = read_json(evaluation / "metrics.json")
@@ -77,6 +90,11 @@ def means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
     return result
 
 
+def _settings(items: list[str]) -> dict[str, Any]:
+    pairs = (item.partition("=") for item in items)
+    return {name: json.loads(value) for name, _, value in pairs}
+
+
 def main() -> None:
     """Run every seed, print a line each, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -84,27 +102,32 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--backbone", default="mobilenetv2_100")
     parser.add_argument("--model", default="procedural")
-    parser.add_argument("--clean-class", default="auto")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--work", type=Path, default=Path("runs/real_smoke"))
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=JSON",
-                        help="a setting of classify, such as steps=200")  # fmt: skip
+    for job in ("synth", "classify"):
+        parser.add_argument(f"--{job}", action="append", default=[], metavar="NAME=JSON",
+                            help=f"a setting of {job}, such as "
+                            + ("per_photo=2" if job == "synth" else "steps=200"))  # fmt: skip
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    settings = dict(SETTINGS)
-    for item in arguments.set:
-        name, _, value = item.partition("=")
-        settings[name] = json.loads(value)
+    settings = Settings(
+        arguments.photos,
+        arguments.weights,
+        arguments.model,
+        arguments.backbone,
+        _settings(arguments.synth),
+        _settings(arguments.classify),
+    )
     rows = []
     for seed in range(arguments.seeds):
-        rows.append(one_seed(arguments, seed, arguments.work / f"seed-{seed}", settings))
+        rows.append(one_seed(settings, seed, arguments.work / f"seed-{seed}"))
         auroc = {name: s["auroc"]["value"] for name, s in rows[-1]["per_set"].items()}
         print(f"seed {seed}: AUROC {auroc}, seconds {rows[-1]['seconds']}")
     result = {
         "what": "detectors trained on synthetic smoke only, scored on real smoke",
         "model": Path(arguments.model).name,
         "backbone": arguments.backbone,
-        "settings": settings,
+        "settings": {"synth": settings.synth, "classify": {**CLASSIFY, **settings.classify}},
         "seconds": round(sum(sum(row["seconds"].values()) for row in rows), 1),
         "mean": means(rows),
         "seeds": rows,

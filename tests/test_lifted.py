@@ -20,7 +20,7 @@ from wisp.data.bank import decode_layer, encode_layer
 from wisp.errors import InputError
 from wisp.rundir import RunDir, write_json
 from wisp.smoke import LiftedLayer, LiftedSmoke
-from wisp.smoke.lifted import crop, mirror, mix, stir
+from wisp.smoke.lifted import crop, mirror, mix, shade, smooth_airlight, stir
 from wisp.smoke.noise import Dice
 
 QUICK = settings(max_examples=20, deadline=None)
@@ -88,6 +88,32 @@ def test_stirring_by_nothing_changes_nothing_and_by_something_keeps_the_range():
     moved = stir(Dice(draws(1)), layer, 0.03)
     assert float((moved.density - layer.density).abs().max()) > 0.1
     assert 0 <= float(moved.density.min()) <= float(moved.density.max()) <= 2.0001
+
+
+@QUICK
+@given(seeds)
+def test_a_smooth_airlight_keeps_the_smoke_and_loses_what_is_fine(seed):
+    layer = puff(seed)
+    stripes = 0.4 * (torch.arange(layer.airlight.shape[-1]) % 2) - 0.2
+    smooth = smooth_airlight(LiftedLayer(layer.density, layer.airlight + stripes), 0.04)
+    assert torch.equal(smooth.density, layer.density)
+    inside = layer.opacity > 0.3
+    assert float((smooth.airlight - layer.airlight)[:, inside].abs().max()) < 0.1
+    again = smooth_airlight(smooth, 0.04)
+    assert float((again.airlight - smooth.airlight)[:, inside].abs().mean()) < 0.02
+
+
+@QUICK
+@given(seeds)
+def test_shading_changes_the_light_and_neither_the_density_nor_the_hue(seed):
+    layer = puff(seed)
+    shaded = shade(Dice(draws(seed)), layer)
+    assert torch.equal(shaded.density, layer.density)
+    assert float(shaded.airlight.abs().max()) <= 1
+    gain = (shaded.airlight + 1) / (layer.airlight + 1).clamp(min=0.05)
+    free = (shaded.airlight < 0.999).all(0) & (layer.airlight > -0.95).all(0)
+    assert float((gain[0] - gain[2])[free].abs().max()) < 1e-3
+    assert float(gain[:, free].std()) > 0.001
 
 
 @QUICK

@@ -8,7 +8,7 @@ import torch
 from wisp import losses
 from wisp.errors import InputError
 from wisp.networks.backbone import load_backbone
-from wisp.networks.lifter import FAINTEST_OPACITY, MAX_OPACITY, SmokeLifter
+from wisp.networks.lifter import FAINTEST_OPACITY, MAX_OPACITY, SmokeLifter, lift_steadily
 
 
 def lifter(name="mobilenetv2_050"):
@@ -78,3 +78,25 @@ def test_it_learns_to_see_a_white_patch():
         optimizer.step()
         errors.append(float((seen - true).detach().abs().mean()))
     assert sum(errors[-5:]) < 0.5 * sum(errors[:5])
+
+
+def test_several_looks_agree_on_a_mirrored_picture_and_lie_between_the_single_ones():
+    network = lifter().eval()
+    pictures = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.no_grad():  # what it sees hangs on the picture
+        network.head.weight.mul_(60)
+    layer, agreement = lift_steadily(network, pictures)
+    turned, same = lift_steadily(network, pictures.flip(-1))
+    assert layer.density.shape == (2, 1, 32, 48) and layer.airlight.shape == (2, 3, 32, 48)
+    torch.testing.assert_close(turned.density.flip(-1), layer.density, atol=1e-4, rtol=0)
+    torch.testing.assert_close(same, agreement, atol=1e-4, rtol=0)
+    assert bool(((agreement > 0) & (agreement < 1)).all())
+
+
+def test_looks_at_an_even_picture_agree_more_than_looks_at_noise():
+    network = lifter().eval()
+    with torch.no_grad():
+        network.head.weight.mul_(60)
+    noise = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    _, agreement = lift_steadily(network, torch.cat([torch.full_like(noise, 0.3), noise]))
+    assert float(agreement[0]) > float(agreement[1])

@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor
 
+from wisp import images
 from wisp.data.streams import StepLoader, seeded_generator
 from wisp.data.unpaired import UnpairedFolders
 from wisp.engine import torch_threads
@@ -22,11 +23,14 @@ class SmokePairs:
     """Crops of ``folders``, and beside each clean one the same crop under known smoke.
 
     ``smoke`` is laid over each clean crop at a strength drawn from 0.35 to 1.8 (evenly in its
-    logarithm). Every batch is a pure function of (seed, step).
+    logarithm). With ``varied``, exposure, colour and softness of the clean crops are drawn anew,
+    and the light of both is cast: smoky photos come from other cameras than clean ones. Every batch
+    is a pure function of (seed, step).
     """
 
     folders: UnpairedFolders
     smoke: RandomSmoke
+    varied: bool = True
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """``clean``, ``smoky``, ``veiled`` [B, 3, S, S] in [-1, 1]; the last is ``clean`` under
@@ -41,13 +45,15 @@ class SmokePairs:
             ]
         )
         with torch_threads(1):  # as in a worker: sums must not depend on their number
+            if self.varied:
+                varied = [images.vary_photo(photo, generator) for photo in batch["clean"]]
+                batch["clean"] = torch.stack(varied)
             made = self.smoke.add(batch["clean"], generator, strength)
-        return {
-            **batch,
-            "veiled": made.image,
-            "opacity": opacity(made.density),
-            "airlight": made.airlight,
-        }
+        lit = {"clean": batch["clean"], "veiled": made.image, "airlight": made.airlight}
+        if self.varied:
+            gains = torch.stack([images.colour_cast(generator) for _ in batch["clean"]])
+            lit = {name: images.apply_cast(part, gains) for name, part in lit.items()}
+        return {**batch, **lit, "opacity": opacity(made.density)}
 
     def loader(
         self, start_step: int, steps: int, workers: int = 0

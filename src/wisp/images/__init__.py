@@ -18,6 +18,7 @@ from wisp.images.convert import (
 from wisp.images.decoding import MAX_PIXELS, MIN_SIDE_PX, UnreadableImageError, decode
 from wisp.images.files import EXTENSIONS, ImageFile, find_images
 from wisp.images.fitting import Fit, decode_fitted
+from wisp.images.photometry import apply_cast, colour_cast, vary_photo
 from wisp.images.scanning import Scanned, Skipped, perceptual_hash, scan
 from wisp.images.transforms import (
     center_crop,
@@ -39,8 +40,10 @@ __all__ = [
     "Scanned",
     "Skipped",
     "UnreadableImageError",
+    "apply_cast",
     "augment",
     "center_crop",
+    "colour_cast",
     "decode",
     "decode_fitted",
     "encode_jpeg",
@@ -58,4 +61,5 @@ __all__ = [
     "to_pil",
     "to_tensor",
     "to_uint8",
+    "vary_photo",
 ]

@@ -122,3 +122,38 @@ class SmokeLifter(nn.Module):
             if isinstance(module, _BatchNorm):
                 module.eval()
         return self
+
+
+_VIEWS = ((1.0, False), (1.0, True), (0.75, False), (0.75, True))
+"""Scale and mirroring of the looks that :func:`lift_steadily` takes."""
+
+
+@torch.no_grad()
+def lift_steadily(lifter: SmokeLifter, images: Tensor) -> tuple[Lifted, Tensor]:
+    """The layers of ``images`` [B, 3, H, W] from several looks at each, and how far these agree.
+
+    R sees each picture as it is, mirrored and smaller. Opacities are averaged, airlights too,
+    weighted by them. The agreement [B] in [0, 1] is the soft intersection over union of all looks:
+    smoke stays smoke in the mirror, what was mistaken for it often does not.
+    """
+    opacities, airlights = [], []
+    size = (images.shape[-2] // STRIDE, images.shape[-1] // STRIDE)
+    for scale, mirrored in _VIEWS:
+        view = images
+        if scale != 1:
+            sides = [max(32, round(side * scale / 32) * 32) for side in images.shape[-2:]]
+            view = F.interpolate(view, sides, mode="bilinear", antialias=True, align_corners=False)
+        found = lifter(view.flip(-1) if mirrored else view)
+        parts = [-torch.expm1(-found.density.float()), found.airlight.float()]
+        parts = [part.flip(-1) if mirrored else part for part in parts]
+        if parts[0].shape[-2:] != size:
+            parts = [F.interpolate(p, size, mode="bilinear", align_corners=False) for p in parts]
+        opacities.append(parts[0])
+        airlights.append(parts[1])
+    seen, air = torch.stack(opacities), torch.stack(airlights)
+    mean = seen.mean(0)
+    airlight = (seen * air).sum(0) / seen.sum(0).clamp(min=1e-6)
+    airlight = torch.where(mean > 0, airlight, air.mean(0))
+    least, most = seen.amin(0).sum((1, 2, 3)), seen.amax(0).sum((1, 2, 3))
+    agreement = torch.where(most > 0, least / most.clamp(min=1e-6), 1.0)
+    return Lifted(-torch.log1p(-mean.clamp(max=MAX_OPACITY)), airlight), agreement

@@ -15,9 +15,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from wisp.smoke.noise import Dice, fbm, resample_matrix, warp
+from wisp.smoke.fields import Field
+from wisp.smoke.noise import Dice, blur, fbm, resample_matrix, warp
 from wisp.smoke.optics import coverage, opacity
 from wisp.smoke.procedural import MIN_COVERAGE, RandomSmoke, ambient_light
+from wisp.smoke.shading import shading
 
 _ATTEMPTS = 6
 _VISIBLE = 0.12
@@ -34,6 +36,20 @@ class LiftedLayer:
     def opacity(self) -> Tensor:
         """1 - exp(-τ) [h, w]."""
         return opacity(self.density)
+
+
+def smooth_airlight(layer: LiftedLayer, sigma: float = 0.04) -> LiftedLayer:
+    """``layer`` with its airlight blurred over ``sigma`` (a fraction of the long side).
+
+    Each cell takes the mean colour of the smoke around it, weighted by opacity. Smoke is lit evenly
+    over such distances; what is finer in an airlight is, more often than not, the scene behind.
+    """
+    weight = layer.opacity + 1e-3
+    spread = blur(weight, sigma)
+    return LiftedLayer(
+        layer.density,
+        torch.stack([blur(channel * weight, sigma) / spread for channel in layer.airlight]),
+    )
 
 
 def crop(
@@ -79,6 +95,16 @@ def mix(first: LiftedLayer, second: LiftedLayer) -> LiftedLayer:
     return LiftedLayer(total, torch.lerp(second.airlight, first.airlight, share))
 
 
+def shade(dice: Dice, layer: LiftedLayer) -> LiftedLayer:
+    """The layer with the folds of its own density, and finer ones of noise, lit from one side."""
+    rows, columns = layer.density.shape
+    heights = 0.1 * layer.opacity
+    folds = fbm(dice, rows, columns, cells=dice.log_uniform(6.0, 16.0), octaves=4, billow=True)
+    relief = heights * (1 + dice.uniform(0.1, 0.45) * folds)
+    gain = shading(dice, Field(layer.density, relief), dice.uniform(-1.0, 1.0))
+    return LiftedLayer(layer.density, ((layer.airlight + 1) * gain - 1).clamp(-1, 1))
+
+
 def relight(dice: Dice, layer: LiftedLayer, scene: Tensor) -> LiftedLayer:
     """The layer lit as ``scene`` [3, h, w] in [0, 1] is, more or less, and told apart from it."""
     luminance, ambient = scene.mean(0), ambient_light(scene)
@@ -101,16 +127,20 @@ def relight(dice: Dice, layer: LiftedLayer, scene: Tensor) -> LiftedLayer:
 class LiftedSmoke(RandomSmoke):
     """Smoke drawn from ``layers``, a pure function of the generator's state and the picture.
 
-    ``mixed`` is how often two layers are laid over each other.
+    ``mixed`` is how often two layers are laid over each other; ``shaded`` gives their smooth
+    airlight the light and shadow of billows.
     """
 
     layers: Sequence[LiftedLayer]
     mixed: float = 0.25
+    shaded: bool = True
 
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
         drawn = self._one(dice, rows, columns)
         if dice.coin(self.mixed):
             drawn = mix(drawn, self._one(dice, rows, columns))
+        if self.shaded:
+            drawn = shade(dice, drawn)
         drawn = relight(dice, drawn, scene)
         return drawn.density, drawn.airlight
 

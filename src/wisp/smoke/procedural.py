@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from wisp.smoke.fields import SHAPES, Field
-from wisp.smoke.noise import GRID_PX, Dice, RowBlocks, blur, grid_shape, resample_matrix, warp
+from wisp.smoke.noise import GRID_PX, Dice, RowBlocks, blur, grid_shape, resample_matrix
 from wisp.smoke.optics import coverage, opacity
+from wisp.smoke.shading import shading
 
 # Detail finer than the grid: (cells along the long side, relative change of density).
 _DETAIL = ((320.0, 0.055), (800.0, 0.035), (2000.0, 0.022))
@@ -229,7 +229,7 @@ class ProceduralSmoke(RandomSmoke):
             field = SHAPES[name](dice, rows, columns)
             tau = _peak(dice, name) * (0.6 if index else 1.0) * field.density
             own = base if index == 0 or dice.coin(0.7) else _colour(dice, scene)
-            shaded = _shade(dice, Field(tau, field.relief), own, light)
+            shaded = own[:, None, None] * shading(dice, Field(tau, field.relief), light)
             total += tau
             mixed += tau * shaded
         # Well-mixed smokes glow in proportion to their densities.
@@ -283,37 +283,3 @@ def _colour(dice: Dice, scene: Tensor) -> Tensor:
         away = 1.0 if float(luminance.mean()) < 0.6 and kind != "black" else -1.0
         base = base + (away * 0.2 - difference)
     return base.clamp(0.02, 1.0)
-
-
-def _shade(dice: Dice, field: Field, colour: Tensor, light: float) -> Tensor:
-    """Airlight [3, h, w] of smoke of ``colour`` [3] that is lit from one side.
-
-    Two terms: light lost on the way through the smoke (a march through the blurred density
-    towards the light) and the slope of the front surface. ``light`` in [-1, 1] is the light's
-    side; it comes from above, now and then from below.
-    """
-    rows, columns = field.density.shape
-    height = -0.9 if dice.coin(0.88) else 0.7
-    norm = math.hypot(light, height)
-    to_x, to_y = light / norm, height / norm
-    soft = blur(field.density, 0.012)
-    shadow = torch.zeros_like(soft)
-    for distance in (0.02, 0.05, 0.1, 0.17):
-        moved = torch.full_like(soft, distance)
-        shadow += warp(soft, moved * to_x, moved * to_y)
-    lit = torch.exp(-dice.uniform(0.05, 0.3) * shadow)
-
-    # Some smoke shows every fold, some only its large masses.
-    softness = dice.log_uniform(0.004, 0.03)
-    relief = blur(field.relief, softness)
-    scale = max(rows, columns)
-    slope_y, slope_x = torch.gradient(relief)
-    slope_x, slope_y = slope_x * scale, slope_y * scale
-    facing = (0.6 - slope_x * to_x - slope_y * to_y) / torch.sqrt(1 + slope_x**2 + slope_y**2)
-    facing = blur(facing.clamp(-1, 1.2), 0.4 * softness)
-
-    # Dark smoke absorbs, bright smoke scatters until shadows fill up.
-    contrast = dice.uniform(0.05, 0.42)
-    gain = 1 + contrast * (0.9 * (lit - 0.6) + 0.8 * (facing - 0.5))
-    deep = dice.uniform(0.9, 1.0) + (1 - dice.uniform(0.9, 1.0)) * lit
-    return colour[:, None, None] * (gain * deep)
