@@ -63,7 +63,7 @@ def unless_finished(run: Path, make: Callable[[], object]) -> dict[str, Any]:
 
 
 def train(run: Path, photos: Path, weights: str) -> None:
-    """Train R and lift the bank, or go on with a training that was stopped."""
+    """Train R and lift the bank, or go on where that was stopped; nothing if it is finished."""
     if (run / "checkpoints" / "latest.json").exists():
         wisp.train(resume=run)
     else:
@@ -162,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     photos, work, weights = arguments.photos, arguments.work, arguments.weights
     lifted, dataset, trained = work / "lifted", work / "dataset", work / "detector"
 
-    training = unless_finished(lifted, lambda: train(lifted, photos, weights))
+    train(lifted, photos, weights)
     pack_layered(lifted)
     made = unless_finished(
         dataset,
@@ -180,7 +180,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         lambda: wisp.evaluate("smoke-detector", sets, out=work / "eval", **EVALUATE),
     )
     facts = {
-        "training": training,
+        "training": read_json(lifted / "result.json"),
         "config": read_json(lifted / "config.json"),
         "bank": LayerBank(shipped.FOLDER / "layered" / "layers.zip").rows,
         "lifting": measure_lifting(photos, shipped.FOLDER / "layered", work / "lifting.json"),
@@ -191,7 +191,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         "difference": difference,
         "compared": compared,
         "commands": commands(Path(weights).name),
-        "seed": SEED,
         "machine": machine(),
         "table": table,
         "interval": interval,

@@ -209,7 +209,7 @@ def test_the_cards_tell_what_was_measured(made: dict[str, Path]) -> None:
     for card in cards.values():
         assert f"{indoor['value']:.3f} ({indoor['low']:.3f} to {indoor['high']:.3f})" in card
         assert "| steam | – |" in card
-        assert "Seed" in card and "no licence" in card and "{{" not in card
+        assert "Seed 3." in card and "no licence" in card and "{{" not in card
     assert "--steps 2 --images-per-step 2" in cards["layered"]
     assert f"{lifted['indoor']['iou_at_0.2']['value']:.3f}" in cards["layered"]
     threshold = read_json(made["package"] / "smoke-detector" / "detector.json")["threshold"]
