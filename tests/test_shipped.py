@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import importlib.util
 import json
 import shutil
@@ -15,8 +17,16 @@ from PIL import Image
 
 from labelled import write_class, write_set
 from wisp import cli, load, shipped
-from wisp.config import EvaluateConfig, PredictConfig, SynthConfig
+from wisp.config import (
+    ClassifyConfig,
+    DemoConfig,
+    EvaluateConfig,
+    PredictConfig,
+    SynthConfig,
+)
 from wisp.data import BANK_FILE, LayerBank, Lift, write_bank
+from wisp.demonstration import DemoResult, world
+from wisp.demonstration import loop as demonstration
 from wisp.demonstration.kitchens import random_kitchen
 from wisp.demonstration.world import render
 from wisp.detectors import load_detector
@@ -287,6 +297,56 @@ def test_only_a_finished_layered_run_is_packed(
     with pytest.raises(InputError, match="'classify' run, but a 'train' run"):
         pack_layered(made["work"] / "detector")
     assert shipped.find("layered") is not None
+
+
+def tiny_demo(monkeypatch: pytest.MonkeyPatch, out: Path) -> DemoResult:
+    """The demo's loop with hardly any pictures and steps."""
+    whole, build = demonstration.train_config, world.build_world
+    small = world.WorldSize(clean_kitchens=6, smoky_kitchens=4, test_kitchens=4)
+    monkeypatch.setattr(world, "build_world", functools.partial(build, size=small))
+    monkeypatch.setattr(
+        demonstration,
+        "train_config",
+        lambda *given: dataclasses.replace(
+            whole(*given), steps=2, width=4, discriminator_width=4, sample_every=2,
+            checkpoint_every=2, validation_photos=2,
+        ),
+    )  # fmt: skip
+    monkeypatch.setattr(
+        demonstration,
+        "ClassifyConfig",
+        lambda *given, **more: ClassifyConfig(
+            *given, **{**more, "backbone": "test_resnet", "steps": 2, "validate_every": 1}
+        ),
+    )
+    return demonstration.run(DemoConfig(out, device="cpu"))
+
+
+@pytest.mark.slow
+def test_the_demo_shows_the_shipped_smoke_beside_the_others(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tiny_demo(monkeypatch, tmp_path / "demo").report.read_text(encoding="utf-8")
+    assert "its layers were lifted off them before, and ship with wisp" in page
+    for title in ("<h3>procedural</h3>", "<h3>layered</h3>", "Data set 3: layered"):
+        assert title in page
+    assert RunDir(tmp_path / "demo" / "dataset-layered").parent("model").path == (
+        package / "layered"
+    )
+
+
+def test_the_demo_goes_on_without_the_shipped_smoke(
+    package: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [row[1] for row in demonstration.smoke_sources(Path("gan"))][1:] == [
+        "procedural",
+        "layered",
+    ]
+    capsys.readouterr()
+    shutil.rmtree(package / "layered")
+    assert [row[1] for row in demonstration.smoke_sources(Path("gan"))] == ["gan", "procedural"]
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("The demo goes on without layered smoke: layered: is a model that ships")
 
 
 @pytest.mark.parametrize("name", sorted(shipped.LARGEST_BYTES))
