@@ -25,7 +25,7 @@ def test_the_demo_runs_the_whole_loop_and_its_report_shows_what_was_measured(tmp
     result = json.loads(shown.stdout.strip().splitlines()[-1])
     # Five minutes are promised on two idle cores; continuous integration may share them.
     assert result["seconds"] < 420
-    assert result["train_seconds"] > 60 or result["seconds"] < 120
+    assert result["train_seconds"] > 50 or result["seconds"] < 120
     measured = read_json(out / "eval" / "metrics.json")
     assert result["metrics"]["auroc"] == measured["auroc"]
     page = (out / "report.html").read_text(encoding="utf-8")

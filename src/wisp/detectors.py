@@ -85,10 +85,15 @@ def save_detector(folder: Path, detector: Detector, settings: DetectorSettings) 
 
 
 def load_detector(folder: Path) -> tuple[Detector, DetectorSettings]:
-    """A detector in evaluation mode on the CPU, from a run of ``wisp classify``.
+    """A detector in evaluation mode, float32 on the CPU, from a run of ``wisp classify``.
 
     Raises InputError when ``folder`` is no such run, the run did not finish, or a file is damaged.
     """
+    if not folder.is_dir():
+        raise InputError(
+            f"DETECTOR {folder}: no such run directory; give the --out folder of a wisp classify, "
+            "or smoke-detector, which ships with wisp"
+        )
     RunDir.open(folder, "classify", "DETECTOR")
     for name in (SETTINGS_FILE, MODEL_FILE):
         if not (folder / name).exists():

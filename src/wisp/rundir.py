@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from wisp.errors import InputError, WispError
+from wisp.manifest import FileRecord
 from wisp.progress import say
 
 _PACKAGES = ("wisp-smoke", "torch", "torchvision", "timm", "lightning", "torchmetrics", "pillow")
@@ -308,6 +309,19 @@ class RunDir:
             return None
         path = (self.path / relative).resolve()
         return RunDir(path) if (path / "config.json").exists() else None
+
+    def files_seen(self) -> list[FileRecord]:
+        """All files that this run and the runs it was made from have read.
+
+        So the photos that a smoke model learned from count as seen by the detector that learned
+        from its smoke.
+        """
+        records = [FileRecord.from_json(row) for row in self.inputs["files"]]
+        for name in self.inputs["parents"]:
+            parent = self.parent(name)
+            if parent is not None and (parent.path / "inputs.json").exists():
+                records += parent.files_seen()
+        return list({(record.path, record.sha256): record for record in records}.values())
 
     @property
     def metrics_file(self) -> Path:

@@ -49,7 +49,10 @@ def _without_marks(kind: Any) -> Any:  # noqa: ANN401 - a type
 
 
 def normalise(config: Any) -> None:  # noqa: ANN401 - a configuration
-    """Let Python callers write ``"photos"`` for ``Path("photos")`` and one item for a tuple."""
+    """Let Python callers write ``"photos"`` for ``Path("photos")`` and one item for a tuple.
+
+    Where a string may be a name or a path, ``Path("x")`` becomes ``"./x"``: the path, in JSON too.
+    """
     for name, hint in typing.get_type_hints(type(config), include_extras=True).items():
         value, kind = getattr(config, name), _without_marks(hint)
         if typing.get_origin(kind) is tuple:
@@ -58,6 +61,8 @@ def normalise(config: Any) -> None:  # noqa: ANN401 - a configuration
             value = tuple(item(part) for part in value)
         elif kind is Path and value is not None:
             value = Path(value)
+        elif kind == str | Path and isinstance(value, Path):
+            value = f"./{value}" if len(value.parts) == 1 else str(value)
         object.__setattr__(config, name, value)
 
 

@@ -25,8 +25,8 @@ from wisp.config.checks import (
 class EvaluateConfig:
     """Measure a detector on real photos it has never seen."""
 
-    detector: Positional[Annotated[Path, required("DETECTOR")]]
-    """Run of `wisp classify`."""
+    detector: Positional[Annotated[str | Path, required("DETECTOR")]]
+    """Run of `wisp classify`, or smoke-detector (ships with wisp; ./smoke-detector is a folder)."""
     real: Positional[Annotated[tuple[Path, ...], required("REAL")]]
     """Test sets: folders that hold one folder per class."""
     out: Path

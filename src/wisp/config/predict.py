@@ -24,8 +24,8 @@ from wisp.config.checks import (
 class PredictConfig:
     """Ask a detector about pictures."""
 
-    detector: Positional[Annotated[Path, required("DETECTOR")]]
-    """Run of `wisp classify`."""
+    detector: Positional[Annotated[str | Path, required("DETECTOR")]]
+    """Run of `wisp classify`, or smoke-detector (ships with wisp; ./smoke-detector is a folder)."""
     images: Positional[Annotated[tuple[str, ...], required("IMAGES")]]
     """Pictures: folders (searched recursively), files or globs."""
     out: Annotated[Path | None, optional("PATH")] = None

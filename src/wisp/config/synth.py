@@ -30,7 +30,8 @@ class SynthConfig:
     out: Path
     """Data set directory to make."""
     model: str = "procedural"
-    """Where the smoke comes from: procedural, or a run, checkpoint, bank or generator file."""
+    """Where the smoke comes from: procedural, layered (ships with wisp; ./layered is a folder of
+    that name), or a run, checkpoint, bank or generator file."""
     strength: str = "1"
     """Optical density relative to the model's own: a number, or a range such as 0.4:1.6."""
     per_photo: int = 1

@@ -7,7 +7,7 @@ import dataclasses
 import io
 from pathlib import Path
 
-from wisp import images
+from wisp import images, shipped
 from wisp.config import PredictConfig
 from wisp.detectors import load_detector, score_pictures
 from wisp.engine import make_engine
@@ -58,7 +58,7 @@ def run(config: PredictConfig) -> PredictResult:
 
     Raises InputError when the detector or a source is not usable, or no picture can be read.
     """
-    detector, settings = load_detector(config.detector)
+    detector, settings = load_detector(shipped.resolve(config.detector))
     files = images.find_images(config.images)
     if config.out is not None and config.out.is_dir():
         raise InputError(f"--out {config.out} is a folder; name a CSV file")
@@ -83,7 +83,12 @@ def run(config: PredictConfig) -> PredictResult:
     if config.out is not None:
         _write_csv(config.out, predictions)
     return PredictResult(
-        config.detector, settings.positive, threshold, predictions, scores.skipped, config.out
+        Path(config.detector),
+        settings.positive,
+        threshold,
+        predictions,
+        scores.skipped,
+        config.out,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from wisp import shipped
 from wisp.checkpoint import STATE_FILE, read_tensors
 from wisp.config import Device, Precision
 from wisp.data import BANK_FILE, LayerBank
@@ -23,8 +24,8 @@ from wisp.rundir import RunDir, read_json
 from wisp.smoke import LiftedSmoke, ProceduralSmoke
 
 _POSSIBLE = (
-    "give procedural, a run of `wisp train`, one of its checkpoints, a generator file "
-    "(*_net_G_*.pth, .pt, .safetensors) or a layer bank (.zip)"
+    "give procedural, layered (ships with wisp), a run of `wisp train`, one of its checkpoints, "
+    "a generator file (*_net_G_*.pth, .pt, .safetensors) or a layer bank (.zip)"
 )
 _WEIGHTS = "model.safetensors"
 
@@ -33,7 +34,8 @@ def load(model: str | Path, *, device: Device = "cpu", precision: Precision = "3
     """The smoke model that ``model`` names.
 
     Args:
-        model: ``procedural``; a run of ``wisp train`` (its best checkpoint if it measured a
+        model: ``procedural``; ``layered``, which ships with wisp (a folder of your own of that name
+            is ``./layered``); a run of ``wisp train`` (its best checkpoint if it measured a
             distance, else its latest); a checkpoint folder; or a file with a generator, such as the
             public reference's ``*_net_G_*.pth`` (one direction only). Where weights were averaged
             (EMA), the average is used. Or a layer bank, or the layered run that holds one.
@@ -43,15 +45,16 @@ def load(model: str | Path, *, device: Device = "cpu", precision: Precision = "3
     Raises:
         InputError: ``model`` is none of these, or a file in it is damaged or holds code.
     """
-    path = Path(model)
     if str(model) == "procedural":
         return DrawnModel("procedural", "procedural", ProceduralSmoke())
+    ships = shipped.find(model)
+    path = ships or Path(model)
     if path.is_dir():
+        if (path / BANK_FILE).exists():
+            return _from_bank(path / BANK_FILE, str(model) if ships else None)
         if (path / STATE_FILE).exists():
             return _from_checkpoint(path, device, precision)
-        if (path / BANK_FILE).exists():
-            return _from_bank(path / BANK_FILE)
-        return _from_checkpoint(_checkpoint_of(path), device, precision)
+        return _from_checkpoint(checkpoint_of(path), device, precision)
     if path.is_file():
         if path.name == _WEIGHTS and (path.parent / STATE_FILE).exists():
             return _from_checkpoint(path.parent, device, precision)
@@ -67,9 +70,9 @@ def load_lifter(run: str | Path) -> SmokeLifter:
     """R of a run of ``wisp train --model layered``, in evaluation mode, float32 on the CPU.
 
     Its best checkpoint if it measured a distance, else its latest; averaged weights if there are
-    any. Raises InputError for anything else.
+    any. Or R of ``layered``, which ships with wisp. Raises InputError for anything else.
     """
-    folder = _checkpoint_of(Path(run))
+    folder = checkpoint_of(shipped.resolve(run))
     state = read_json(folder / STATE_FILE)
     if state.get("kind") != "layered":
         raise InputError(f"{run}: holds no layered model; name a run of wisp train --model layered")
@@ -83,12 +86,17 @@ def load_lifter(run: str | Path) -> SmokeLifter:
     return network.eval()
 
 
-def _from_bank(path: Path) -> SmokeModel:
-    return DrawnModel(str(path), "layered", LiftedSmoke(LayerBank(path)))
+def _from_bank(path: Path, name: str | None = None) -> SmokeModel:
+    return DrawnModel(name or str(path), "layered", LiftedSmoke(LayerBank(path)))
 
 
-def _checkpoint_of(run: Path) -> Path:
-    """The checkpoint to use of a training run."""
+def checkpoint_of(run: Path) -> Path:
+    """The checkpoint to use of a training run: its best, else its latest, or the one it is.
+
+    Raises InputError when ``run`` is none, or has none yet.
+    """
+    if (run / STATE_FILE).exists():
+        return run
     if not (run / "config.json").exists():
         raise InputError(f"--model {run}: is a folder, but no run or checkpoint; {_POSSIBLE}")
     kind = RunDir.open(run).kind

@@ -70,6 +70,21 @@ def read_state(path: Path, flag: str = "--weights") -> dict[str, Tensor]:
     return tensors
 
 
+def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of ``state`` in float16, half as large; loading them brings them to float32.
+
+    What has one dimension (biases, norms) stays: it is little, and the variances that norms keep
+    may lie outside float16's range, as may a weight, which then stays as well.
+    """
+    largest = torch.finfo(torch.float16).max
+    return {
+        name: value.half()
+        if value.is_floating_point() and value.ndim > 1 and float(value.abs().max()) <= largest
+        else value
+        for name, value in state.items()
+    }
+
+
 _MOBILENET_V2_REPEATS = (1, 2, 3, 4, 3, 3, 1)
 _WITHOUT_EXPANSION = {"0.0": "conv_dw", "0.1": "bn1", "1": "conv_pw", "2": "bn2"}
 _WITH_EXPANSION = {

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from wisp import shipped
 from wisp.config import EvaluateConfig, to_json
 from wisp.detectors import DetectorSettings, load_detector, score_pictures
 from wisp.engine import make_engine
@@ -86,14 +87,15 @@ def run(config: EvaluateConfig) -> EvaluateResult:
     """
     start_s = time.monotonic()
     RunDir.require_free(config.out, replaces="evaluate")
-    detector, settings = load_detector(config.detector)
+    trained = shipped.resolve(config.detector)
+    detector, settings = load_detector(trained)
     if config.positive is not None and config.positive not in settings.classes:
         raise InputError(
             f"--positive {config.positive}: the detector knows {', '.join(settings.classes)}; "
             "name one of them"
         )
     pictures, skipped = read_test_sets(config, settings)
-    overlaps, note = check_overlap(config.detector, pictures, config.allow_overlap)
+    overlaps, note = check_overlap(trained, pictures, config.allow_overlap)
     notes = [note] if note else []
     for line in notes:
         say(line)
@@ -109,7 +111,7 @@ def run(config: EvaluateConfig) -> EvaluateResult:
     folder.write_environment(device=str(engine.device), precision=engine.precision, why=engine.why)
     folder.write_inputs(
         [{**p.record().to_json(), "label": p.label, "set": p.set_name} for p in kept],
-        parents={"detector": config.detector},
+        parents={"detector": trained},
         skipped=[item.to_json() for item in skipped],
     )
     positive, threshold, source = _threshold(config, settings)
@@ -131,7 +133,7 @@ def run(config: EvaluateConfig) -> EvaluateResult:
             **_figures_json(scored, pooled, of_sets, per_set),
             "threshold_source": source,
             "distances": measure_distances(
-                config.detector, kept, detector, settings.size, engine, config.seed
+                trained, kept, detector, settings.size, engine, config.seed
             )
             if config.distances
             else [],

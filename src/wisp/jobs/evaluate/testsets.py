@@ -89,21 +89,6 @@ def _picture(item: LabelledItem, set_name: str) -> RealPicture:
     return RealPicture(item.path, set_name, group, item.label, item.sha256, item.phash)
 
 
-def _seen_by(run: RunDir) -> list[FileRecord]:
-    """All files that ``run`` and the runs it was made from have read.
-
-    So the photos that a CycleGAN learned from count as seen by the detector that learned from its
-    smoke.
-    """
-    inputs = run.inputs
-    records = [FileRecord.from_json(row) for row in inputs["files"]]
-    for name in inputs["parents"]:
-        parent = run.parent(name)
-        if parent is not None and (parent.path / "inputs.json").exists():
-            records += _seen_by(parent)
-    return list({(record.path, record.sha256): record for record in records}.values())
-
-
 def check_overlap(
     detector: Path, pictures: Sequence[RealPicture], allowed: bool
 ) -> tuple[list[Overlap], str | None]:
@@ -113,7 +98,7 @@ def check_overlap(
     from, and the photos their smoke was learned from. Raises InputError with examples if there are
     any and they are not ``allowed``.
     """
-    seen = _seen_by(RunDir(detector))
+    seen = RunDir(detector).files_seen()
     overlaps = find_overlaps(seen, [picture.record() for picture in pictures])
     if not overlaps:
         return [], None

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from wisp import shipped
 from wisp.config import SynthConfig, to_json
 from wisp.engine import torch_threads
 from wisp.errors import InputError, StoppedError
@@ -177,8 +178,8 @@ def _write_inputs(
     folder: RunDir, config: SynthConfig, photos: Sequence[Photo], skipped: Sequence[Skipped]
 ) -> None:
     parents = {}
-    model = Path(config.model)
     if config.model != "procedural":
+        model = shipped.resolve(config.model)
         for place in (model, *model.absolute().parents[:3]):
             if (place / "config.json").exists() and RunDir(place).kind == "train":
                 parents["model"] = place
