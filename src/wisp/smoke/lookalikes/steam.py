@@ -14,7 +14,7 @@ from wisp.smoke.procedural import RandomSmoke, ambient_light
 
 STEAM_COVERAGE = (0.02, 0.15)
 """The part of a picture in which steam has an opacity above 0.1."""
-STEAM_PEAK = (0.25, 0.55)
+STEAM_PEAK = (0.3, 0.55)
 """The opacity of steam where it is densest."""
 _ATTEMPTS = 12
 
@@ -41,9 +41,7 @@ class Steam(RandomSmoke):
             size *= 1.25 if covered < least else 0.8
         return tau, _airlight(dice, scene)[:, None, None].expand(3, rows, columns) * 2 - 1
 
-    def _rising(
-        self, dice: Dice, rows: int, columns: int, scene: Tensor, size: float
-    ) -> Tensor:
+    def _rising(self, dice: Dice, rows: int, columns: int, scene: Tensor, size: float) -> Tensor:
         """Density [rows, columns] ≥ 0 of the steam of one pot, of order 1."""
         x, y = coordinates(rows, columns)
         pot_x, pot_y = _place(dice, rows, columns, scene)
@@ -55,8 +53,10 @@ class Steam(RandomSmoke):
         up = pot_y - y + 0.12 * wide * swirl_y
         height = up.clamp(min=0) / tall
         local = wide * (1 + spread * height)
-        aside = (x - pot_x - lean * up.clamp(min=0) + 0.45 * wide * height.clamp(max=1) * swirl_x) / local
-        envelope = torch.exp(-(aside**2) - (up.clamp(max=0) / (0.3 * wide)) ** 2 - height**2)
+        aside = (
+            x - pot_x - lean * up.clamp(min=0) + 0.45 * wide * height.clamp(max=1) * swirl_x
+        ) / local
+        envelope = torch.exp(-(aside**2) - (up.clamp(max=0) / (0.6 * wide)) ** 2 - height**2)
         strands = fbm(
             dice,
             rows,
@@ -66,10 +66,10 @@ class Steam(RandomSmoke):
             stretch=(1.0, dice.uniform(1.3, 2.2)),
         )
         strands = warp(strands, 0.35 * wide * swirl_x, 0.35 * wide * swirl_y)
-        torn = (1 + dice.uniform(0.4, 0.7) * strands).clamp(min=0)
+        torn = (1 + dice.uniform(0.25, 0.55) * strands).clamp(min=0)
         # Even where it is dense, and torn where it thins out.
         body = 1 - torch.exp(-1.6 * blur(envelope * torn, 0.005))
-        return (body - dice.uniform(0.03, 0.06)).clamp(min=0)
+        return (body - dice.uniform(0.02, 0.05)).clamp(min=0)
 
 
 def _place(dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[float, float]:
@@ -87,11 +87,11 @@ def _place(dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[float, f
 
 
 def _airlight(dice: Dice, scene: Tensor) -> Tensor:
-    """The colour [3] in [0, 1] of steam: white, as bright and as tinted as its light is."""
+    """The colour [3] in [0, 1] of steam: brighter than the scene, tinted a little as its light."""
     ambient = ambient_light(scene)
-    tint = (ambient / ambient.mean().clamp(min=0.05)).clamp(0.85, 1.15)
-    brightness = torch.lerp(torch.ones(()), ambient.mean(), dice.uniform(0.2, 0.8))
-    return (dice.uniform(0.92, 1.0) * brightness * tint).clamp(0.3, 1.0)
+    tint = (ambient / ambient.mean().clamp(min=0.05)).clamp(0.92, 1.08)
+    brightness = torch.lerp(ambient.mean(), torch.ones(()), dice.uniform(0.4, 0.9))
+    return (brightness * tint).clamp(max=1.0)
 
 
 def steam(dice: Dice, pixels: Tensor) -> None:
