@@ -16,16 +16,24 @@ from wisp.rundir import write_json, write_jsonl, write_text
 
 SPLITS = ("train", "validation")
 _PRIVATE = ("width", "height")
+_TEXT_OR_NULL = ("negative", "condition")
 
 
 def write_metadata(out: Path, rows: Sequence[Row]) -> None:
     """``metadata.jsonl`` of the whole set, and one below each split for Hugging Face `datasets`,
-    which reads only those; file names are relative to the folder the file is in."""
+    which reads only those; file names are relative to the folder the file is in.
+
+    `datasets` takes a column's type from its values, and refuses splits that differ: what may be
+    null in all rows of a split is an empty text below the splits."""
     public = [{k: v for k, v in row.items() if k not in _PRIVATE} for row in rows]
     write_jsonl(out / "metadata.jsonl", public)
     for split in SPLITS:
         own = [
-            {**row, "file_name": row["file_name"].removeprefix(f"{split}/")}
+            {
+                **row,
+                **{key: row[key] or "" for key in _TEXT_OR_NULL if key in row},
+                "file_name": row["file_name"].removeprefix(f"{split}/"),
+            }
             for row in public
             if row["split"] == split
         ]
