@@ -164,7 +164,7 @@ def _blotches(dice: Dice, height: int, width: int) -> Tensor:
 
 
 def _condensation(dice: Dice, rows: int, columns: int) -> Tensor:
-    """How much of the light the droplets scatter: [rows, columns] in [0, 0.95]."""
+    """How much of the light the droplets scatter: [rows, columns] in [0, 0.9]."""
     x, y = coordinates(rows, columns)
     right, bottom = columns / max(rows, columns), rows / max(rows, columns)
     where = dice.pick(("blotches", "rim", "both"), (0.4, 0.3, 0.3))
@@ -181,4 +181,4 @@ def _condensation(dice: Dice, rows: int, columns: int) -> Tensor:
         )
         rim = torch.sigmoid((from_middle + edge - dice.uniform(0.15, 0.38)) / 0.06)
         cover = torch.maximum(cover, rim)
-    return dice.uniform(0.6, 0.95) * cover
+    return dice.uniform(0.55, 0.9) * cover
