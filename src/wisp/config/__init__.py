@@ -6,7 +6,7 @@ A value that cannot work is refused here, before anything is read or written.
 
 from __future__ import annotations
 
-from wisp.config.checks import Device, Precision, parse_strength
+from wisp.config.checks import LOOKALIKES, Device, Precision, parse_negatives, parse_strength
 from wisp.config.classify import ClassifyConfig
 from wisp.config.demo import DemoConfig
 from wisp.config.evaluate import EvaluateConfig
@@ -16,6 +16,7 @@ from wisp.config.synth import SynthConfig
 from wisp.config.train import TRAIN_DEFAULTS, TrainConfig
 
 __all__ = [
+    "LOOKALIKES",
     "TRAIN_DEFAULTS",
     "ClassifyConfig",
     "DemoConfig",
@@ -26,6 +27,7 @@ __all__ = [
     "SynthConfig",
     "TrainConfig",
     "from_json",
+    "parse_negatives",
     "parse_strength",
     "to_json",
 ]

@@ -121,3 +121,25 @@ def parse_strength(text: str) -> tuple[float, float]:
         f"--strength {text}: give a number such as 1, or a range such as 0.4:1.6, not below 0",
     )
     return low, high
+
+
+LOOKALIKES = ("steam", "blur", "lowlight", "overexposed", "fog-lens")
+"""What is taken for smoke and is none, as :mod:`wisp.smoke.lookalikes` makes it."""
+
+
+def parse_negatives(text: str) -> tuple[str, ...]:
+    """``'blur,steam'`` as ('steam', 'blur'), in the order of :data:`LOOKALIKES`; ``''`` as ().
+
+    Raises InputError for a kind that is unknown or named twice.
+
+    >>> parse_negatives('blur,steam')
+    ('steam', 'blur')
+    """
+    kinds = [part.strip() for part in text.split(",")] if text.strip() else []
+    for kind in kinds:
+        require(
+            kind in LOOKALIKES,
+            f"--negatives {text}: '{kind}' is no look-alike; name some of {', '.join(LOOKALIKES)}",
+        )
+        require(kinds.count(kind) == 1, f"--negatives {text}: '{kind}' is named twice")
+    return tuple(kind for kind in LOOKALIKES if kind in kinds)

@@ -14,6 +14,7 @@ from wisp.config.checks import (
     check_common,
     normalise,
     optional,
+    parse_negatives,
     parse_strength,
     require,
     require_at_least,
@@ -36,6 +37,9 @@ class SynthConfig:
     """Optical density relative to the model's own: a number, or a range such as 0.4:1.6."""
     per_photo: int = 1
     """Smoky pictures made of each photo."""
+    negatives: Annotated[str, optional("KINDS")] = ""
+    """A look-alike of each photo, labelled clean: some of steam,blur,lowlight,overexposed,fog-lens;
+    default: none."""
     limit: Annotated[int | None, optional("INT")] = None
     """Use at most so many photos, drawn at random."""
     clean_class: Literal["auto", "pixels", "reconstructed"] = "auto"
@@ -61,6 +65,7 @@ class SynthConfig:
         normalise(self)
         check_common(self)
         parse_strength(self.strength)
+        object.__setattr__(self, "negatives", ",".join(parse_negatives(self.negatives)))
         require(len(self.photos) > 0, "PHOTOS: name at least one folder, file or glob")
         require_at_least(self, 1, "per_photo", "limit")
         require(0 <= self.validation < 1, f"--validation {self.validation}: from 0 to below 1")

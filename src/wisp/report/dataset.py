@@ -30,6 +30,7 @@ class Dataset:
     coverage: tuple[float, ...]
     opacity: tuple[float, ...]
     strengths: tuple[float, ...]
+    negatives: tuple[tuple[str, int], ...]
     shared_groups: int
     clean_class: str
     quality: int | None
@@ -54,11 +55,14 @@ def load_dataset(run: RunFiles) -> Dataset:
     config, probe, result = run.config, run.json("probe.json"), run.json("result.json")
     counts: Counter[tuple[str, str]] = Counter()
     groups: dict[str, set[str]] = defaultdict(set)
+    negatives: Counter[str] = Counter()
     numeric: dict[str, list[float]] = {"coverage": [], "mean_opacity": [], "strength": []}
     for row in rows:
         split, label = text(row.get("split")), text(row.get("label"))
         counts[split, label] += 1
         groups[split].add(text(row.get("group")))
+        if kind := text(row.get("negative")):
+            negatives[kind] += 1
         for name, values in numeric.items():
             value = number(row.get(name))
             if value is not None and label != "clean":
@@ -79,6 +83,7 @@ def load_dataset(run: RunFiles) -> Dataset:
         coverage=tuple(numeric["coverage"]),
         opacity=tuple(numeric["mean_opacity"]),
         strengths=tuple(numeric["strength"]),
+        negatives=tuple(negatives.most_common()),
         shared_groups=shared,
         # What was made, where the run got so far; the wish may only have been "auto".
         clean_class=text(result.get("clean_class") or config.get("clean_class"), "auto"),
@@ -101,6 +106,17 @@ class Pair:
     mask: str | None
     strength: float | None
     coverage: float | None
+    condition: str
+    """The fault of the camera that the photo under the smoke shows, if any."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Negative:
+    """A look-alike: a picture that is labelled clean and could be taken for smoke."""
+
+    name: str
+    kind: str
+    picture: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +125,7 @@ class Wall:
 
     model: str
     pairs: tuple[Pair, ...]
+    negatives: tuple[Negative, ...]
     left_out: int
 
 
@@ -153,9 +170,20 @@ def _wall(run: RunFiles, pictures: Pictures, most: int) -> Wall:
                 pictures.tint(folder, row.get("mask")),
                 number(row.get("strength")),
                 number(row.get("coverage")),
+                text(row.get("condition")),
             )
         )
-    return Wall(model_name(load_dataset(run).model), tuple(pairs), len(rows) - len(pairs))
+    negatives = [
+        Negative(text(row.get("name")), text(row.get("kind")), picture)
+        for row in run.json_list("gallery/negatives.json")
+        if (picture := pictures.photo(run.path / "gallery", row.get("picture"), 400)) is not None
+    ]
+    return Wall(
+        model_name(load_dataset(run).model),
+        tuple(pairs),
+        tuple(negatives),
+        len(rows) - len(pairs),
+    )
 
 
 def model_name(model: str) -> str:

@@ -2,11 +2,13 @@
 
 from wisp.smoke.fields import SHAPES, density
 from wisp.smoke.lifted import LiftedLayer, LiftedSmoke
+from wisp.smoke.lookalikes import LOOKALIKES, add_lookalike
 from wisp.smoke.noise import RowBlocks
 from wisp.smoke.optics import add_smoke, box_of, coverage, opacity, remove_smoke, transmission
 from wisp.smoke.procedural import ProceduralSmoke, RandomSmoke, SmokeLayer, SmokyBatch
 
 __all__ = [
+    "LOOKALIKES",
     "SHAPES",
     "LiftedLayer",
     "LiftedSmoke",
@@ -15,6 +17,7 @@ __all__ = [
     "RowBlocks",
     "SmokeLayer",
     "SmokyBatch",
+    "add_lookalike",
     "add_smoke",
     "box_of",
     "coverage",

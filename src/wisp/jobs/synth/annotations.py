@@ -16,16 +16,24 @@ from wisp.rundir import write_json, write_jsonl, write_text
 
 SPLITS = ("train", "validation")
 _PRIVATE = ("width", "height")
+_TEXT_OR_NULL = ("negative", "condition")
 
 
 def write_metadata(out: Path, rows: Sequence[Row]) -> None:
     """``metadata.jsonl`` of the whole set, and one below each split for Hugging Face `datasets`,
-    which reads only those; file names are relative to the folder the file is in."""
+    which reads only those; file names are relative to the folder the file is in.
+
+    `datasets` takes a column's type from its values, and refuses splits that differ: what may be
+    null in all rows of a split is an empty text below the splits."""
     public = [{k: v for k, v in row.items() if k not in _PRIVATE} for row in rows]
     write_jsonl(out / "metadata.jsonl", public)
     for split in SPLITS:
         own = [
-            {**row, "file_name": row["file_name"].removeprefix(f"{split}/")}
+            {
+                **row,
+                **{key: row[key] or "" for key in _TEXT_OR_NULL if key in row},
+                "file_name": row["file_name"].removeprefix(f"{split}/"),
+            }
             for row in public
             if row["split"] == split
         ]
@@ -76,10 +84,13 @@ def _write_yolo(folder: Path, photos: Sequence[Photo], rows: Sequence[Row]) -> N
     for a picture's label where its path says ``images``, under ``labels``."""
     by_file = {row["file_name"]: row for row in rows}
     lists: dict[str, list[str]] = {split: [] for split in SPLITS}
+    negatives = {row["source"]: row["file_name"] for row in rows if row.get("negative")}
     for photo in photos:
         if photo.clean_file() not in by_file:
             continue
         lists[photo.split].append(f"./images/{photo.clean_file()}")
+        if str(photo.path) in negatives:
+            lists[photo.split].append(f"./images/{negatives[str(photo.path)]}")
         copy = 1
         while (row := by_file.get(photo.smoky_file(copy))) is not None:
             lists[photo.split].append(f"./images/{photo.smoky_file(copy)}")
@@ -165,7 +176,7 @@ The smoke is synthetic; the photos behind it are the maker's, and so are the rig
 - A group (camera, place, near-duplicates; `--group-by {config.group_by}`) is on one side only, with
   all that was made of it. Photos that could not be read: {skipped}.
 - The clean class shows {clean} (JPEG quality: {config.quality or "that of each photo"}).
-- {masks}
+- {masks}{_on_negatives(rows)}
 - `metadata.jsonl`: file_name, label, split, group, source, source_sha256, model, strength
   (times the model's own optical density), seed, coverage (part of the pixels with opacity above
   10 %), mean_opacity, box ([x, y, width, height] in px).
@@ -187,3 +198,21 @@ A detector that does well on this set's validation part has shown that it finds 
 Measure it on real photos: `wisp evaluate`.
 """,
     )
+
+
+def _on_negatives(rows: Sequence[Row]) -> str:
+    """What the card says of look-alikes; nothing without them."""
+    kinds = Counter(row["negative"] for row in rows if row.get("negative"))
+    if not kinds:
+        return ""
+    conditions = Counter(row["condition"] for row in rows if row.get("condition"))
+    return f"""
+- {kinds.total()} of the clean pictures, one of each photo, are look-alikes of smoke
+  (`NAME~KIND.jpg`, `negative` in the metadata): {_counted(kinds)}. They have no mask and no box.
+- So that no fault of the camera gives the class away, the photo under the smoke shows it as often
+  (`condition` in the metadata): {_counted(conditions) or "none"} of the smoky pictures."""
+
+
+def _counted(kinds: Counter[str]) -> str:
+    """``12 blur, 9 steam``, the most frequent first."""
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())

@@ -1,9 +1,10 @@
-"""Randomly chosen validation photos before and after, small enough to show in a page."""
+"""Randomly chosen validation photos before and after, and look-alikes, small enough for a page."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from wisp.rundir import write_bytes, write_json
 
 _PICTURES = 12
 _LONG_SIDE_PX = 960
+_NEGATIVES_PER_KIND = 2
 
 
 def write_gallery(out: Path, photos: Sequence[Photo], rows: Sequence[Row], seed: int) -> None:
-    """``gallery/NNN-{before,after}.jpg``, ``NNN-mask.png`` and ``index.json``.
+    """``gallery/NNN-{before,after}.jpg``, ``NNN-mask.png`` and ``index.json``; of look-alikes, if
+    there are any, ``negative-NNN.jpg`` and ``negatives.json``.
 
     Up to twelve photos, drawn from validation (from all, if there is no such part): not chosen for
     their looks.
@@ -54,9 +57,29 @@ def write_gallery(out: Path, photos: Sequence[Photo], rows: Sequence[Row], seed:
                 "mask": f"{name}-mask.png" if mask.exists() else None,
                 "strength": row["strength"],
                 "coverage": row["coverage"],
+                **({"condition": row["condition"]} if row.get("condition") else {}),
             }
         )
     write_json(folder / "index.json", index)
+    _write_negatives(out, chosen, rows)
+
+
+def _write_negatives(out: Path, chosen: Sequence[Photo], rows: Sequence[Row]) -> None:
+    """Two look-alikes of each kind, of the first of the photos ``chosen`` that have one."""
+    by_source = {row["source"]: row for row in rows if row.get("negative")}
+    index: list[dict[str, Any]] = []
+    shown: Counter[str] = Counter()
+    for photo in chosen:
+        row = by_source.get(str(photo.path))
+        if row is None or shown[row["negative"]] == _NEGATIVES_PER_KIND:
+            continue
+        shown[row["negative"]] += 1
+        picture = f"negative-{len(index):03d}.jpg"
+        small = _small(out / row["file_name"])
+        write_bytes(out / "gallery" / picture, encode_jpeg(small, 88))
+        index.append({"name": photo.name, "kind": row["negative"], "picture": picture})
+    if index:
+        write_json(out / "gallery" / "negatives.json", sorted(index, key=lambda one: one["kind"]))
 
 
 def _small(path: str | os.PathLike[str]) -> Image.Image:

@@ -52,6 +52,7 @@ class SynthResult:
     clean_class: str
     probe_auroc: float | None
     seconds: float
+    negatives: int = 0
 
     def summary(self) -> str:
         """A few lines for the user."""
@@ -59,6 +60,8 @@ class SynthResult:
             f"{self.clean} clean and {self.smoky} smoky pictures of {self.photos} photos "
             f"({self.groups} groups) in {format_duration(self.seconds)}: {self.run}"
         ]
+        if self.negatives:
+            lines.append(f"look-alikes among the clean pictures: {self.negatives}")
         if self.skipped:
             lines.append(f"files skipped: {self.skipped} (inputs.json lists them)")
         if self.probe_auroc is not None:
@@ -321,4 +324,5 @@ def _result(
         clean_class="reconstructed" if job.reconstruct else "pixels",
         probe_auroc=None if auroc is None else auroc["value"],
         seconds=round(seconds, 2),
+        negatives=sum(row.get("negative") is not None for row in rows),
     )

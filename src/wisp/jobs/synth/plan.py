@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from wisp.config import SynthConfig, parse_strength
+from wisp.config import LOOKALIKES, SynthConfig, parse_negatives, parse_strength
 from wisp.images import Scanned
 from wisp.manifest import FileRecord, make_groups, split_groups
 
@@ -37,6 +37,10 @@ class Photo:
     def clean_file(self) -> str:
         """Path of the clean picture, relative to the data set."""
         return f"{self.split}/clean/{self.name}.jpg"
+
+    def negative_file(self, kind: str) -> str:
+        """Path of the look-alike ``kind``, labelled clean."""
+        return f"{self.split}/clean/{self.name}~{kind}.jpg"
 
     def smoky_file(self, copy: int) -> str:
         """Path of smoky picture number ``copy`` (from 1)."""
@@ -69,6 +73,30 @@ def picture_strength(config: SynthConfig, photo: Photo, copy: int) -> float:
     return low + (high - low) * part
 
 
+def picture_negative(config: SynthConfig, photo: Photo) -> tuple[str, int] | None:
+    """Kind and seed of the photo's look-alike, drawn evenly from ``--negatives``; None without."""
+    kinds = parse_negatives(config.negatives)
+    if not kinds:
+        return None
+    seed = draw(config.seed, "negative", photo.sha256, photo.source)
+    return kinds[draw(seed, "kind") % len(kinds)], seed
+
+
+def picture_condition(config: SynthConfig, seed: int) -> tuple[str, int] | None:
+    """What the camera does to the photo under the smoke of the smoky picture with ``seed``, and
+    the seed of that; None for nothing.
+
+    Half of all clean pictures are look-alikes: each of the n kinds makes 1 / 2n of them. A fault of
+    the camera gives no class away only if it is as frequent in the other one, so each kind but
+    steam, which is no fault of the camera, is drawn with the same probability.
+    """
+    kinds = parse_negatives(config.negatives)
+    number = draw(seed, "condition") % (2 * len(kinds)) if kinds else len(kinds)
+    if number >= len(kinds) or kinds[number] == "steam":
+        return None
+    return kinds[number], draw(seed, "condition", kinds[number])
+
+
 def make_plan(config: SynthConfig, scanned: Sequence[Scanned]) -> list[Photo]:
     """Choose, name, group and split the photos; the order of ``scanned`` is kept.
 
@@ -90,7 +118,7 @@ def make_plan(config: SynthConfig, scanned: Sequence[Scanned]) -> list[Photo]:
     return [
         Photo(photo.path, name, photo.name, photo.sha256, photo.phash, group, split)
         for photo, name, group, split in zip(
-            chosen, _names(chosen, config.validation > 0), groups, splits, strict=True
+            chosen, _names(chosen, config), groups, splits, strict=True
         )
     ]
 
@@ -106,9 +134,14 @@ def _safe_folder(name: str, has_validation: bool) -> str:
     return name if has_validation else _SPLIT_FOLDER.sub(r"\1s", name)
 
 
-def _names(photos: Sequence[Scanned], has_validation: bool) -> list[str]:
+# A photo of such a name could take the place of another one's look-alike.
+_LIKE_A_NEGATIVE = re.compile(f"~({'|'.join(LOOKALIKES)})$", re.IGNORECASE)
+
+
+def _names(photos: Sequence[Scanned], config: SynthConfig) -> list[str]:
     """Names without suffix. Where two photos would share one (``a.png`` and ``a.jpg``, or the same
     name below two folders), each gets a piece of its hash; copies of one file are numbered."""
+    has_validation = config.validation > 0
     stems = []
     for photo in photos:
         *folders, last = PurePosixPath(photo.name).with_suffix("").parts
@@ -117,7 +150,9 @@ def _names(photos: Sequence[Scanned], has_validation: bool) -> list[str]:
     # Upper and lower case are the same file on some systems.
     count = Counter(stem.lower() for stem in stems)
     names = [
-        f"{stem}~{photo.sha256[:8]}" if count[stem.lower()] > 1 else stem
+        f"{stem}~{photo.sha256[:8]}"
+        if count[stem.lower()] > 1 or (config.negatives and _LIKE_A_NEGATIVE.search(stem))
+        else stem
         for stem, photo in zip(stems, photos, strict=True)
     ]
     seen: Counter[str] = Counter()

@@ -14,10 +14,16 @@ from PIL import Image
 
 from wisp.config import SynthConfig
 from wisp.images import JpegRecipe, decode, encode_jpeg, jpeg_recipe
-from wisp.jobs.synth.plan import Photo, picture_seed, picture_strength
+from wisp.jobs.synth.plan import (
+    Photo,
+    picture_condition,
+    picture_negative,
+    picture_seed,
+    picture_strength,
+)
 from wisp.models import SmokeModel
 from wisp.rundir import write_bytes
-from wisp.smoke import box_of
+from wisp.smoke import add_lookalike, box_of
 
 _COVERED = 0.1
 _BOX_LEVEL = 0.05
@@ -38,7 +44,7 @@ class Job:
 
 
 def render_photo(job: Job, photo: Photo) -> list[Row]:
-    """Write all pictures made of ``photo``; their metadata rows, the clean one first.
+    """Write all pictures made of ``photo``; their metadata rows, the clean ones first.
 
     Raises UnreadableImageError if the photo has gone bad, WispError if the disk is full.
     """
@@ -50,9 +56,12 @@ def render_photo(job: Job, photo: Photo) -> list[Row]:
         clean = encode_jpeg(image, quality)
     write_bytes(job.out / photo.clean_file(), clean)
     del clean
-    rows = [_row(photo, photo.clean_file(), "clean")]
+    rows = [_row(job, photo, photo.clean_file(), "clean")]
     pixels = np.array(image)
     del image
+    negative = picture_negative(job.config, photo)
+    if negative is not None:
+        rows.append(_render_negative(job, photo, *negative, pixels.copy(), quality))
     for copy in range(1, job.config.per_photo + 1):
         last = copy == job.config.per_photo
         rows.append(_render_smoky(job, photo, copy, pixels if last else pixels.copy(), quality))
@@ -66,11 +75,37 @@ def _quality(config: SynthConfig, path: Path) -> int | JpegRecipe:
     return jpeg_recipe(path) or _QUALITY_OF_OTHER_FORMATS
 
 
+def _render_negative(
+    job: Job,
+    photo: Photo,
+    kind: str,
+    seed: int,
+    pixels: NDArray[np.uint8],
+    quality: int | JpegRecipe,
+) -> Row:
+    _add_lookalike(kind, pixels, seed)
+    image = Image.fromarray(pixels)
+    # Repainted last, as the smoky pictures are: a blur over a generator's traces, or traces over a
+    # blur, would give the class away.
+    if job.reconstruct:
+        image = job.model.reconstruct(image)
+    file_name = photo.negative_file(kind)
+    write_bytes(job.out / file_name, encode_jpeg(image, quality))
+    return _row(job, photo, file_name, "clean", negative=kind, seed=seed)
+
+
+def _add_lookalike(kind: str, pixels: NDArray[np.uint8], seed: int) -> None:
+    add_lookalike(kind, torch.from_numpy(pixels), torch.Generator().manual_seed(seed))
+
+
 def _render_smoky(
     job: Job, photo: Photo, copy: int, pixels: NDArray[np.uint8], quality: int | JpegRecipe
 ) -> Row:
     seed = picture_seed(job.config, photo, copy)
     strength = picture_strength(job.config, photo, copy)
+    condition = picture_condition(job.config, seed)
+    if condition is not None:
+        _add_lookalike(condition[0], pixels, condition[1])
     rendered = job.model.render(pixels, strength, seed)
     write_bytes(job.out / photo.smoky_file(copy), encode_jpeg(rendered.pixels, quality))
     box = None
@@ -78,9 +113,11 @@ def _render_smoky(
         write_bytes(job.out / photo.mask_file(copy), encode_mask(rendered.mask))
         box = box_of(torch.from_numpy(rendered.mask), _BOX_LEVEL * 255)
     return _row(
+        job,
         photo,
         photo.smoky_file(copy),
         "smoky",
+        condition=None if condition is None else condition[0],
         model=job.config.model,
         strength=round(strength, 6),
         seed=seed,
@@ -92,7 +129,15 @@ def _render_smoky(
     )
 
 
-def _row(photo: Photo, file_name: str, label: str, **values: Any) -> Row:  # noqa: ANN401 - JSON
+def _row(
+    job: Job,
+    photo: Photo,
+    file_name: str,
+    label: str,
+    negative: str | None = None,
+    condition: str | None = None,
+    **values: Any,  # noqa: ANN401 - JSON
+) -> Row:
     row: Row = {
         "file_name": file_name,
         "label": label,
@@ -107,6 +152,8 @@ def _row(photo: Photo, file_name: str, label: str, **values: Any) -> Row:  # noq
         "mean_opacity": 0.0,
         "box": None,
     }
+    if job.config.negatives:
+        row |= {"negative": negative, "condition": condition}
     return {**row, **values}
 
 

@@ -1,0 +1,101 @@
+"""Steam over a pot: thin, white, soft, and gone before it has risen far."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import torch
+from torch import Tensor
+
+from wisp.smoke.noise import GRID_PX, Dice, blur, coordinates, fbm, warp
+from wisp.smoke.optics import coverage, opacity
+from wisp.smoke.procedural import RandomSmoke, ambient_light
+
+STEAM_COVERAGE = (0.02, 0.15)
+"""The part of a picture in which steam has an opacity above 0.1."""
+STEAM_PEAK = (0.3, 0.55)
+"""The opacity of steam where it is densest."""
+_ATTEMPTS = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Steam(RandomSmoke):
+    """Steam that rises from one or two pots, a pure function of the generator and the picture."""
+
+    grid_px: int = GRID_PX
+
+    def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
+        peak = dice.uniform(*STEAM_PEAK)
+        least, most = STEAM_COVERAGE
+        size = 1.0
+        # Drawn anew, larger or smaller, until it is neither lost in the picture nor fills it.
+        for _ in range(_ATTEMPTS):
+            tau = self._rising(dice, rows, columns, scene, size)
+            if dice.coin(0.3):
+                tau = tau + 0.7 * self._rising(dice, rows, columns, scene, 0.7 * size)
+            tau = tau * (-math.log1p(-peak) / float(tau.max().clamp(min=1e-6)))
+            covered = coverage(opacity(tau))
+            if least <= covered <= most:
+                break
+            size *= 1.25 if covered < least else 0.8
+        return tau, _airlight(dice, scene)[:, None, None].expand(3, rows, columns) * 2 - 1
+
+    def _rising(self, dice: Dice, rows: int, columns: int, scene: Tensor, size: float) -> Tensor:
+        """Density [rows, columns] ≥ 0 of the steam of one pot, of order 1."""
+        x, y = coordinates(rows, columns)
+        pot_x, pot_y = _place(dice, rows, columns, scene)
+        wide, tall = size * dice.uniform(0.05, 0.12), size * dice.uniform(0.18, 0.42)
+        spread, lean = dice.uniform(0.2, 0.9), dice.uniform(-0.35, 0.35)
+        swirl_x, swirl_y = (
+            fbm(dice, rows, columns, cells=dice.uniform(4.0, 8.0), octaves=4) for _ in range(2)
+        )
+        up = pot_y - y + 0.12 * wide * swirl_y
+        height = up.clamp(min=0) / tall
+        local = wide * (1 + spread * height)
+        aside = (
+            x - pot_x - lean * up.clamp(min=0) + 0.45 * wide * height.clamp(max=1) * swirl_x
+        ) / local
+        envelope = torch.exp(-(aside**2) - (up.clamp(max=0) / (0.6 * wide)) ** 2 - height**2)
+        strands = fbm(
+            dice,
+            rows,
+            columns,
+            cells=dice.uniform(7.0, 13.0) / size,
+            octaves=4,
+            stretch=(1.0, dice.uniform(1.3, 2.2)),
+        )
+        strands = warp(strands, 0.35 * wide * swirl_x, 0.35 * wide * swirl_y)
+        torn = (1 + dice.uniform(0.25, 0.55) * strands).clamp(min=0)
+        # Even where it is dense, and torn where it thins out.
+        body = 1 - torch.exp(-1.6 * blur(envelope * torn, 0.005))
+        return (body - dice.uniform(0.02, 0.05)).clamp(min=0)
+
+
+def _place(dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[float, float]:
+    """x, y of a pot: of six places the one with the darkest view above it, where steam shows."""
+    right, bottom = columns / max(rows, columns), rows / max(rows, columns)
+    luminance = scene.mean(0)
+    places: list[tuple[float, float, float]] = []
+    for _ in range(6):
+        across, down = dice.uniform(0.1, 0.9), dice.uniform(0.45, 0.95)
+        row, column = int(down * luminance.shape[0]), int(across * luminance.shape[1])
+        above = luminance[max(0, row - 9) : row, max(0, column - 2) : column + 3]
+        places.append((float(above.mean()), across * right, down * bottom))
+    _, x, y = min(places)
+    return x, y
+
+
+def _airlight(dice: Dice, scene: Tensor) -> Tensor:
+    """The colour [3] in [0, 1] of steam: brighter than the scene, tinted a little as its light."""
+    ambient = ambient_light(scene)
+    tint = (ambient / ambient.mean().clamp(min=0.05)).clamp(0.92, 1.08)
+    brightness = torch.lerp(ambient.mean(), torch.ones(()), dice.uniform(0.4, 0.9))
+    return (brightness * tint).clamp(max=1.0)
+
+
+def steam(dice: Dice, pixels: Tensor) -> None:
+    """Steam over ``pixels`` uint8 [H, W, 3], in place; it makes no pixel darker."""
+    before = pixels.clone()
+    Steam().layer(pixels, dice.generator).apply(pixels, keep_density=False)
+    torch.maximum(pixels, before, out=pixels)

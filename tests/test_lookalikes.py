@@ -1,0 +1,220 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wisp.config import LOOKALIKES as NAMES
+from wisp.smoke import LOOKALIKES, SmokeLayer, add_lookalike, coverage, opacity
+from wisp.smoke.lookalikes import Steam
+from wisp.smoke.lookalikes.camera import disc_kernel, path_kernel, reduced_light
+from wisp.smoke.noise import resize
+
+QUICK = settings(max_examples=15, deadline=None)
+seeds = st.integers(0, 2**31)
+kinds = st.sampled_from(sorted(LOOKALIKES))
+sizes = st.tuples(st.integers(1, 90), st.integers(1, 90))
+
+
+def generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def room(seed, height=96, width=128, low=20, high=236):
+    """A scene of soft patches with a little grain, uint8 [H, W, 3]."""
+    g = generator(seed)
+    patches = torch.rand(3, 6, 8, generator=g) * (high - low) + low
+    scene = torch.stack([resize(channel, height, width, "bilinear") for channel in patches])
+    scene += torch.randn(scene.shape, generator=g)
+    return scene.clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
+
+
+def changed(kind, picture, seed):
+    result = picture.clone()
+    add_lookalike(kind, result, generator(seed))
+    return result
+
+
+def light(picture):
+    return (picture.double() / 255) ** 2
+
+
+def detail(picture):
+    """Mean difference of neighbours."""
+    values = picture.float()
+    return float(values.diff(dim=0).abs().mean() + values.diff(dim=1).abs().mean())
+
+
+def steam_opacity(picture, seed):
+    return opacity(Steam().layer(picture, generator(seed)).grid_density)
+
+
+# --- all of them
+
+
+def test_the_flag_names_what_there_is():
+    assert tuple(LOOKALIKES) == NAMES
+
+
+@QUICK
+@given(kinds, seeds, sizes)
+def test_any_size_is_changed_in_place_and_by_the_seed_alone(kind, seed, size):
+    picture = room(seed, *size)
+    once = changed(kind, picture, seed)
+    assert once.shape == (*size, 3)
+    assert once.dtype == torch.uint8
+    assert torch.equal(once, changed(kind, picture, seed))
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_another_seed_is_another_picture(kind):
+    picture = room(0)
+    assert not torch.equal(changed(kind, picture, 1), changed(kind, picture, 2))
+    assert not torch.equal(changed(kind, picture, 1), picture)
+
+
+@pytest.mark.parametrize("kind", ["steam", "blur", "overexposed", "fog-lens"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_look_alike_is_the_same_at_any_resolution(kind, seed):
+    small = room(seed, 96, 128)
+    large = small.repeat_interleave(4, 0).repeat_interleave(4, 1)
+    alike = changed(kind, large, seed).float().reshape(96, 4, 128, 4, 3).mean((1, 3))
+    difference = (alike - changed(kind, small, seed).float()).abs()
+    assert difference.mean() < 3
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_black_and_white_pictures_are_pictures_too(kind):
+    for level in (0, 255):
+        picture = torch.full((48, 64, 3), level, dtype=torch.uint8)
+        changed(kind, picture, 3)
+
+
+# --- steam
+
+
+@QUICK
+@given(seeds, st.booleans())
+def test_steam_is_thin_and_never_fills_the_picture(seed, upright):
+    cover = steam_opacity(room(seed, *((120, 80) if upright else (80, 120))), seed)
+    assert 0.02 <= coverage(cover) <= 0.15
+    assert 0.15 <= float(cover.max()) <= 0.55
+
+
+@QUICK
+@given(seeds)
+def test_steam_only_brightens_and_leaves_most_of_the_picture_alone(seed):
+    picture = room(seed)
+    result = changed("steam", picture, seed)
+    assert bool((result >= picture).all())
+    untouched = (result == picture).all(-1).float().mean()
+    assert untouched > 0.6
+
+
+def test_steam_thins_out_as_it_rises():
+    """Over many pots, the lower half of the steam holds more of it than the upper one."""
+    lower = 0
+    for seed in range(30):
+        cover = steam_opacity(room(seed), seed)
+        rows = (cover > 0.02).any(1).nonzero().flatten()
+        middle = int(rows[0] + rows[-1]) // 2
+        lower += bool(cover[middle:].sum() > cover[:middle].sum())
+    assert lower >= 24
+
+
+def test_steam_is_near_white_lit_by_the_scene():
+    dim, lit = room(0, low=5, high=60), room(0, low=80, high=250)
+    layers: list[SmokeLayer] = [Steam().layer(picture, generator(5)) for picture in (dim, lit)]
+    colours = [(layer.grid_airlight.flatten(1).mean(1) + 1) / 2 for layer in layers]
+    assert colours[0].mean() < colours[1].mean()
+    for picture, colour in zip((dim, lit), colours, strict=True):
+        assert colour.mean() > picture.float().mean() / 255
+        assert colour.max() - colour.min() < 0.16
+
+
+# --- faults of the camera
+
+
+@QUICK
+@given(st.floats(0, 9))
+def test_a_disc_moves_light_and_makes_none(radius):
+    kernel = disc_kernel(radius)
+    assert float(kernel.sum()) == pytest.approx(1, abs=1e-5)
+    assert bool((kernel >= 0).all())
+    assert torch.equal(kernel, kernel.T)
+    if radius > 3:
+        assert float((kernel > 0).sum()) == pytest.approx(math.pi * (radius + 0.5) ** 2, rel=0.15)
+
+
+@QUICK
+@given(st.floats(0.1, 20), st.floats(-3.2, 3.2), st.floats(-0.4, 0.4))
+def test_a_path_moves_light_by_its_length_along_its_angle(length, angle, bend):
+    kernel = path_kernel(length, angle, bend)
+    assert float(kernel.sum()) == pytest.approx(1, abs=1e-5)
+    steps = torch.arange(kernel.shape[0]) - kernel.shape[0] // 2
+    x, y = (kernel.sum(0) * steps).sum(), (kernel.sum(1) * steps).sum()
+    assert float(torch.hypot(x, y)) < 0.02 * length + 1e-4  # the picture stays where it is
+    along = steps * math.cos(angle) + steps[:, None] * math.sin(angle)
+    spread = float((kernel * along**2).sum().sqrt())
+    assert spread == pytest.approx(length / math.sqrt(12), abs=0.45)
+
+
+@QUICK
+@given(seeds)
+def test_blur_keeps_the_light_and_takes_detail(seed):
+    # Dark towards the rim, so that hardly any light crosses it.
+    picture = room(seed)
+    picture[:12], picture[-12:], picture[:, :12], picture[:, -12:] = 20, 20, 20, 20
+    picture[40:50, 60:70] = 250
+    result = changed("blur", picture, seed)
+    assert float(light(result).mean()) == pytest.approx(float(light(picture).mean()), rel=0.01)
+    assert detail(result) < detail(picture)
+
+
+@QUICK
+@given(seeds)
+def test_lowlight_is_darker_and_noisy(seed):
+    picture = room(seed)
+    result = changed("lowlight", picture, seed)
+    assert result.float().mean() < 0.75 * picture.float().mean()
+    flat = torch.full((96, 128, 3), 120, dtype=torch.uint8)
+    noise = changed("lowlight", flat, seed).float()
+    assert 1.0 < float((noise[:, 1:] - noise[:, :-1]).std() / math.sqrt(2)) < 14
+
+
+@QUICK
+@given(seeds)
+def test_overexposed_brightens_every_pixel_and_clips_some(seed):
+    picture = room(seed)
+    result = changed("overexposed", picture, seed)
+    assert bool((result >= picture).all())
+    assert 0.05 < float((result.amax(-1) == 255).float().mean()) < 0.95
+
+
+def test_highlights_spill_over_their_border():
+    picture = torch.full((96, 128, 3), 30, dtype=torch.uint8)
+    picture[:, 64:] = 250
+    result = changed("overexposed", picture, 1).float()
+    assert result[:, 60:63].mean() > result[:, 5:8].mean() + 3
+
+
+@QUICK
+@given(seeds)
+def test_a_fogged_lens_takes_contrast_and_leaves_the_mean_light_about_alone(seed):
+    picture = room(seed)
+    result = changed("fog-lens", picture, seed)
+    assert detail(result) < detail(picture)
+    assert light(result).std() < light(picture).std()
+    assert 0.9 < float(light(result).mean() / light(picture).mean()) < 1.25
+
+
+def test_reduced_light_is_the_mean_light():
+    picture = room(1, 90, 120)
+    torch.testing.assert_close(
+        reduced_light(picture, 5).double(),
+        light(picture).permute(2, 0, 1).reshape(3, 18, 5, 24, 5).mean((2, 4)),
+        atol=1e-5,
+        rtol=0,
+    )
+    assert reduced_light(picture, 7).shape == (3, 13, 18)
