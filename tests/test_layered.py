@@ -117,7 +117,7 @@ def test_a_term_without_weight_moves_nothing(photos: Path, tmp_path: Path) -> No
 def test_a_killed_run_ends_as_if_it_had_not_been(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "lift_bank", lambda *_: lifting.Lifting(1, 1, 0, 0, 0, 0, 0, 1))
+    monkeypatch.setattr(loop, "lift_bank", lambda *_: lifting.Lifting(1, 1, 0, 0, 0, 0, 0, 0, 1))
     options = {"lift_adversarial": 0.1, "lift_cycle": 0.5}
     whole = train.run(config_of(photos, tmp_path / "whole", **options))
     assert whole.stopped == "finished" and "R trained" in whole.summary()

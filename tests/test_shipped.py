@@ -77,7 +77,7 @@ def lift_two(folder, photos, lifter, config, engine):
             for layer, record in zip(layers, smoky, strict=False)
         ],
     )
-    return lifting.Lifting(2, len(smoky), 1, 0, len(smoky) - 3, 0, 1, 12)
+    return lifting.Lifting(2, len(smoky), 1, 0, 0, len(smoky) - 3, 0, 1, 12)
 
 
 @pytest.fixture(scope="module")

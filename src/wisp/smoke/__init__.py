@@ -1,7 +1,7 @@
 """Smoke as physics: density fields, Beer-Lambert, and random smoke made of both."""
 
 from wisp.smoke.fields import SHAPES, density
-from wisp.smoke.lifted import LiftedLayer, LiftedSmoke
+from wisp.smoke.lifted import LiftedLayer, LiftedSmoke, smooth_airlight
 from wisp.smoke.lookalikes import LOOKALIKES, add_lookalike
 from wisp.smoke.noise import RowBlocks
 from wisp.smoke.optics import add_smoke, box_of, coverage, opacity, remove_smoke, transmission
@@ -24,5 +24,6 @@ __all__ = [
     "density",
     "opacity",
     "remove_smoke",
+    "smooth_airlight",
     "transmission",
 ]

@@ -18,18 +18,20 @@ from wisp.engine import Engine
 from wisp.errors import InputError
 from wisp.images import UnreadableImageError, to_tensor
 from wisp.jobs.train.photos import Photo, Photos
-from wisp.networks.lifter import SmokeLifter
+from wisp.networks.lifter import SmokeLifter, lift_steadily
 from wisp.progress import progress
 from wisp.rundir import RunDir, write_json
-from wisp.smoke import LiftedLayer, LiftedSmoke, coverage
+from wisp.smoke import LiftedLayer, LiftedSmoke, coverage, opacity, smooth_airlight
 
 SUSPICIOUS_FILE = "suspicious.json"
 _HOSTS = 3
 _LEAST_COVERAGE = 0.03
 _LEAST_SCORE = 0.5
+_LEAST_AGREEMENT = 0.4
 _SUSPICIOUS_OPACITY = 0.05
 _CLEAN_LOOKED_AT = 400
 _SIDE_MULTIPLE = 32
+_REASONS = ("without_smoke", "unreadable", "unsteady", "inconsistent", "near_copies")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Lifting:
     """Smoky photos that could no longer be read."""
     inconsistent: int
     """Layers that were not found again once they lay over other photos: sky, walls, text."""
+    unsteady: int
+    """Layers on which several looks at one photo did not agree."""
     near_copies: int
     suspicious_clean: int
     """Clean photos in which R sees smoke; ``suspicious.json`` names them."""
@@ -74,13 +78,19 @@ class _Judge:
     ) -> None:
         self.lifter, self.engine, self.hosts, self.seed = lifter, engine, hosts, seed
 
+    def lift(self, photo: Tensor) -> tuple[LiftedLayer, float]:
+        """The smoke in ``photo`` [3, H, W] at half its size, and how far several looks agree."""
+        with self.engine.autocast():
+            found, agreement = lift_steadily(self.lifter, photo[None].to(self.engine.device))
+        density, airlight = (part.float().cpu()[0] for part in found)
+        return LiftedLayer(density[0], airlight), float(agreement)
+
     @torch.no_grad()
-    def lift(self, photo: Tensor) -> LiftedLayer:
-        """The smoke in ``photo`` [3, H, W] at half its size."""
+    def opacity(self, photo: Tensor) -> Tensor:
+        """The opacity [h, w] of the smoke in ``photo`` [3, H, W] at one look."""
         with self.engine.autocast():
             found = self.lifter(photo[None].to(self.engine.device))
-        density, airlight = (part.float().cpu()[0] for part in found)
-        return LiftedLayer(density[0], airlight)
+        return opacity(found.density.float().cpu())[0, 0]
 
     def score(self, layer: LiftedLayer, name: str) -> float:
         """How much of ``layer`` is found again after it was laid over other photos, in [0, 1].
@@ -92,8 +102,8 @@ class _Judge:
         for number in range(_HOSTS):
             host = self.hosts[derive_seed(self.seed, "host", name, number) % len(self.hosts)]
             made = smoke.add(host[None], seeded_generator(self.seed, "lay", name, number))
-            laid = F.avg_pool2d(-torch.expm1(-made.density), 2)[0, 0]
-            again = self.lift(made.image[0]).opacity
+            laid = F.avg_pool2d(opacity(made.density), 2)[0, 0]
+            again = self.opacity(made.image[0])
             overlap = 2 * (laid * again).sum() / (laid.square() + again.square()).sum()
             found.append(float(overlap.nan_to_num()))
         return sum(found) / len(found)
@@ -117,7 +127,13 @@ def lift_bank(
     judge = _Judge(lifter, engine, hosts, config.seed)
     smoky = [item for item in photos.items if item.domain == "smoky"]
     lifts: list[Lift] = []
-    counts = {"without_smoke": 0, "unreadable": 0, "inconsistent": 0, "near_copies": 0}
+    counts = {
+        "without_smoke": 0,
+        "unreadable": 0,
+        "unsteady": 0,
+        "inconsistent": 0,
+        "near_copies": 0,
+    }
     seen: set[str] = set()
     with progress("lifting smoke", len(smoky), unit="img") as bar:
         for item in smoky:
@@ -128,7 +144,8 @@ def lift_bank(
     if not lifts:
         raise InputError(
             f"{config.smoky}: R found usable smoke in none of {len(smoky)} photos "
-            f"({counts['without_smoke']} without smoke, {counts['inconsistent']} inconsistent); "
+            f"({counts['without_smoke']} without smoke, {counts['unsteady']} unsteady, "
+            f"{counts['inconsistent']} inconsistent); "
             "see samples/latest.jpg, then begin a new run with more --steps or with a folder that "
             "shows smoke"
         )
@@ -152,12 +169,15 @@ def _lift_one(
     if item.record.phash in seen:
         return "near_copies"
     try:
-        layer = judge.lift(load_whole(Path(item.record.path), config))
+        layer, agreement = judge.lift(load_whole(Path(item.record.path), config))
     except UnreadableImageError:
         return "unreadable"
     if coverage(layer.opacity) < _LEAST_COVERAGE:
         return "without_smoke"
     name = f"{item.record.sha256[:12]}"
+    if agreement < _LEAST_AGREEMENT:
+        return "unsteady"
+    layer = smooth_airlight(layer)
     score = judge.score(layer, name)
     if score < _LEAST_SCORE:
         return "inconsistent"
@@ -175,7 +195,7 @@ def _suspicious(
     rows: list[dict[str, Any]] = []
     with progress("looking for smoke in clean photos", len(chosen), unit="img") as bar:
         for item in chosen:
-            mean = float(judge.lift(load_whole(Path(item.record.path), config)).opacity.mean())
+            mean = float(judge.opacity(load_whole(Path(item.record.path), config)).mean())
             if mean > _SUSPICIOUS_OPACITY:
                 rows.append({"path": item.record.path, "mean_opacity": round(mean, 4)})
             bar.advance()
