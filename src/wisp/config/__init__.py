@@ -6,7 +6,7 @@ A value that cannot work is refused here, before anything is read or written.
 
 from __future__ import annotations
 
-from wisp.config.checks import Device, Precision, parse_strength
+from wisp.config.checks import Device, Precision, parse_source, parse_strength
 from wisp.config.classify import ClassifyConfig
 from wisp.config.demo import DemoConfig
 from wisp.config.evaluate import EvaluateConfig
@@ -26,6 +26,7 @@ __all__ = [
     "SynthConfig",
     "TrainConfig",
     "from_json",
+    "parse_source",
     "parse_strength",
     "to_json",
 ]

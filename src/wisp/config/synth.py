@@ -14,6 +14,7 @@ from wisp.config.checks import (
     check_common,
     normalise,
     optional,
+    parse_source,
     parse_strength,
     require,
     require_at_least,
@@ -35,6 +36,11 @@ class SynthConfig:
     """Optical density relative to the model's own: a number, or a range such as 0.4:1.6."""
     per_photo: int = 1
     """Smoky pictures made of each photo."""
+    source: Annotated[str | None, optional("X,Y,W,H")] = None
+    """Box that all smoke rises from, such as a burner: left, top, width and height as fractions of
+    the photo's width and height, such as 0.4,0.7,0.1,0.1. Default: smoke anywhere."""
+    frames: int = 1
+    """Frames of moving smoke made in place of each smoky picture, for video detectors."""
     limit: Annotated[int | None, optional("INT")] = None
     """Use at most so many photos, drawn at random."""
     clean_class: Literal["auto", "pixels", "reconstructed"] = "auto"
@@ -60,8 +66,10 @@ class SynthConfig:
         normalise(self)
         check_common(self)
         parse_strength(self.strength)
+        if self.source is not None:
+            parse_source(self.source)
         require(len(self.photos) > 0, "PHOTOS: name at least one folder, file or glob")
-        require_at_least(self, 1, "per_photo", "limit")
+        require_at_least(self, 1, "per_photo", "frames", "limit")
         require(0 <= self.validation < 1, f"--validation {self.validation}: from 0 to below 1")
         require(
             self.quality is None or 1 <= self.quality <= 100,

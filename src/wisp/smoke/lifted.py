@@ -15,9 +15,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from wisp.smoke.noise import Dice, fbm, resample_matrix, warp
-from wisp.smoke.optics import coverage, opacity
-from wisp.smoke.procedural import MIN_COVERAGE, RandomSmoke, ambient_light
+from wisp.smoke.noise import Dice, blur, fbm, resample_matrix, warp
+from wisp.smoke.optics import box_of, coverage, opacity
+from wisp.smoke.placement import SourceBox, rising_plume
+from wisp.smoke.procedural import MIN_COVERAGE, SOURCE_DENSITY, RandomSmoke, ambient_light
 
 _ATTEMPTS = 6
 _VISIBLE = 0.12
@@ -101,13 +102,22 @@ def relight(dice: Dice, layer: LiftedLayer, scene: Tensor) -> LiftedLayer:
 class LiftedSmoke(RandomSmoke):
     """Smoke drawn from ``layers``, a pure function of the generator's state and the picture.
 
-    ``mixed`` is how often two layers are laid over each other.
+    ``mixed`` is how often two layers are laid over each other. With a ``source`` all smoke is one
+    plume that rises from there, made of one layer.
     """
 
     layers: Sequence[LiftedLayer]
     mixed: float = 0.25
+    source: SourceBox | None = None
+
+    def rising_from(self, source: SourceBox) -> LiftedSmoke:
+        """The same layers, each laid into a plume that rises from ``source``."""
+        return dataclasses.replace(self, source=source)
 
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
+        if self.source is not None:
+            risen = relight(dice, self._rising(dice, rows, columns, self.source), scene)
+            return risen.density, risen.airlight
         drawn = self._one(dice, rows, columns)
         if dice.coin(self.mixed):
             drawn = mix(drawn, self._one(dice, rows, columns))
@@ -129,3 +139,35 @@ class LiftedSmoke(RandomSmoke):
             best = mirror(best)
         best = stir(dice, best, dice.uniform(0.0, 0.03))
         return LiftedLayer(dice.log_uniform(0.7, 1.5) * best.density, best.airlight)
+
+    def _rising(self, dice: Dice, rows: int, columns: int, source: SourceBox) -> LiftedLayer:
+        """A plume from ``source``, with the folds and the colours of a layer's smoke."""
+        drawn = [smoke_only(self.layers[int(dice.uniform() * len(self.layers))]) for _ in range(3)]
+        # Haze has no folds to give.
+        layer = max(drawn, key=lambda one: float(texture(one).std() * one.opacity.mean()))
+        if dice.coin(0.5):
+            layer = mirror(layer)
+        plume = rising_plume(dice, rows, columns, source)
+        folds = torch.cat([texture(layer)[None], layer.airlight])
+        # As wide as the plume, now and then wider; as high as it keeps the layer's aspect.
+        across = dice.uniform(2.6, 3.6)
+        along = across * layer.density.shape[0] / layer.density.shape[1] * dice.uniform(1.0, 1.6)
+        laid = plume.read(folds, across, along, dice.uniform())
+        density = dice.log_uniform(*SOURCE_DENSITY) * plume.fill(laid[0]).density
+        return LiftedLayer(density, laid[1:])
+
+
+def smoke_only(layer: LiftedLayer) -> LiftedLayer:
+    """``layer`` cropped to the box around its smoke; as it is if it has next to none."""
+    left, top, width, height = box_of(layer.opacity, _VISIBLE) or (0, 0, 0, 0)
+    if min(width, height) < 8:
+        return layer
+    rows, columns = slice(top, top + height), slice(left, left + width)
+    return LiftedLayer(layer.density[rows, columns], layer.airlight[:, rows, columns])
+
+
+def texture(layer: LiftedLayer) -> Tensor:
+    """How the smoke is folded, [h, w] ≥ 0: its density relative to that around, 1 where none is."""
+    around = blur(layer.density, 0.1)
+    little = 0.2 * layer.density.mean().clamp(min=1e-3)
+    return ((layer.density + little) / (around + little)).clamp(max=2.0)

@@ -38,17 +38,21 @@ class Photo:
         """Path of the clean picture, relative to the data set."""
         return f"{self.split}/clean/{self.name}.jpg"
 
-    def smoky_file(self, copy: int) -> str:
-        """Path of smoky picture number ``copy`` (from 1)."""
-        return f"{self.split}/smoky/{self.name}-{copy}.jpg"
+    def smoky_file(self, copy: int, frame: int | None = None) -> str:
+        """Path of smoky picture number ``copy`` (from 1), or of a ``frame`` (from 1) of it."""
+        return f"{self.split}/smoky/{self.name}-{copy}{_frame_part(frame)}.jpg"
 
-    def mask_file(self, copy: int) -> str:
+    def mask_file(self, copy: int, frame: int | None = None) -> str:
         """Path of its mask."""
-        return f"masks/{self.split}/{self.name}-{copy}.png"
+        return f"masks/{self.split}/{self.name}-{copy}{_frame_part(frame)}.png"
 
-    def label_file(self, copy: int) -> str:
-        """Path of its YOLO label, relative to ``annotations/yolo``."""
-        return f"labels/{self.split}/smoky/{self.name}-{copy}.txt"
+    def sequence(self, copy: int) -> str:
+        """Name of the sequence that takes the place of smoky picture number ``copy``."""
+        return f"{self.name}-{copy}"
+
+
+def _frame_part(frame: int | None) -> str:
+    return "" if frame is None else f"/frame-{frame:04d}"
 
 
 def draw(seed: int, *parts: object) -> int:
@@ -90,7 +94,11 @@ def make_plan(config: SynthConfig, scanned: Sequence[Scanned]) -> list[Photo]:
     return [
         Photo(photo.path, name, photo.name, photo.sha256, photo.phash, group, split)
         for photo, name, group, split in zip(
-            chosen, _names(chosen, config.validation > 0), groups, splits, strict=True
+            chosen,
+            _names(chosen, config.validation > 0, config.frames > 1),
+            groups,
+            splits,
+            strict=True,
         )
     ]
 
@@ -106,14 +114,17 @@ def _safe_folder(name: str, has_validation: bool) -> str:
     return name if has_validation else _SPLIT_FOLDER.sub(r"\1s", name)
 
 
-def _names(photos: Sequence[Scanned], has_validation: bool) -> list[str]:
-    """Names without suffix. Where two photos would share one (``a.png`` and ``a.jpg``, or the same
-    name below two folders), each gets a piece of its hash; copies of one file are numbered."""
+def _names(photos: Sequence[Scanned], has_validation: bool, sequences: bool) -> list[str]:
+    """Names without suffix. With ``sequences`` their last part names a folder, too.
+
+    Where two photos would share one (``a.png`` and ``a.jpg``, or the same name below two folders),
+    each gets a piece of its hash; copies of one file are numbered.
+    """
     stems = []
     for photo in photos:
         *folders, last = PurePosixPath(photo.name).with_suffix("").parts
         safe = [_safe_folder(folder, has_validation) for folder in folders]
-        stems.append("/".join([*safe, last]))
+        stems.append("/".join([*safe, _safe_folder(last, has_validation) if sequences else last]))
     # Upper and lower case are the same file on some systems.
     count = Counter(stem.lower() for stem in stems)
     names = [

@@ -15,7 +15,7 @@ from PIL import Image
 from wisp.config import SynthConfig
 from wisp.images import JpegRecipe, decode, encode_jpeg, jpeg_recipe
 from wisp.jobs.synth.plan import Photo, picture_seed, picture_strength
-from wisp.models import SmokeModel
+from wisp.models import Rendered, SmokeModel
 from wisp.rundir import write_bytes
 from wisp.smoke import box_of
 
@@ -51,9 +51,15 @@ def render_photo(job: Job, photo: Photo) -> list[Row]:
     write_bytes(job.out / photo.clean_file(), clean)
     del clean
     rows = [_row(photo, photo.clean_file(), "clean")]
+    if job.config.frames > 1:
+        # One clean picture: without smoke nothing moves, and copies would count as evidence.
+        rows[0] |= {"sequence": None, "frame": None}
     pixels = np.array(image)
     del image
     for copy in range(1, job.config.per_photo + 1):
+        if job.config.frames > 1:
+            rows += _render_sequence(job, photo, copy, pixels, quality)
+            continue
         last = copy == job.config.per_photo
         rows.append(_render_smoky(job, photo, copy, pixels if last else pixels.copy(), quality))
     return rows
@@ -72,14 +78,41 @@ def _render_smoky(
     seed = picture_seed(job.config, photo, copy)
     strength = picture_strength(job.config, photo, copy)
     rendered = job.model.render(pixels, strength, seed)
-    write_bytes(job.out / photo.smoky_file(copy), encode_jpeg(rendered.pixels, quality))
+    return _write_smoky(job, photo, copy, None, rendered, strength, seed, quality)
+
+
+def _render_sequence(
+    job: Job, photo: Photo, copy: int, pixels: NDArray[np.uint8], quality: int | JpegRecipe
+) -> list[Row]:
+    seed = picture_seed(job.config, photo, copy)
+    strength = picture_strength(job.config, photo, copy)
+    frames = job.model.sequence(pixels, strength, seed, job.config.frames)
+    return [
+        _write_smoky(job, photo, copy, number, rendered, strength, seed, quality)
+        | {"sequence": photo.sequence(copy), "frame": number}
+        for number, rendered in enumerate(frames, start=1)
+    ]
+
+
+def _write_smoky(
+    job: Job,
+    photo: Photo,
+    copy: int,
+    frame: int | None,
+    rendered: Rendered,
+    strength: float,
+    seed: int,
+    quality: int | JpegRecipe,
+) -> Row:
+    """Write a smoky picture, or a ``frame`` of a sequence, and its mask; its row."""
+    write_bytes(job.out / photo.smoky_file(copy, frame), encode_jpeg(rendered.pixels, quality))
     box = None
     if job.model.exact_mask:
-        write_bytes(job.out / photo.mask_file(copy), encode_mask(rendered.mask))
+        write_bytes(job.out / photo.mask_file(copy, frame), encode_mask(rendered.mask))
         box = box_of(torch.from_numpy(rendered.mask), _BOX_LEVEL * 255)
     return _row(
         photo,
-        photo.smoky_file(copy),
+        photo.smoky_file(copy, frame),
         "smoky",
         model=job.config.model,
         strength=round(strength, 6),
@@ -87,8 +120,8 @@ def _render_smoky(
         coverage=round(float((rendered.mask > _COVERED * 255).mean()), 6),
         mean_opacity=round(float(rendered.mask.mean()) / 255, 6),
         box=None if box is None else list(box),
-        width=pixels.shape[1],
-        height=pixels.shape[0],
+        width=rendered.pixels.shape[1],
+        height=rendered.pixels.shape[0],
     )
 
 
