@@ -16,12 +16,14 @@ import torch
 from torch import Tensor
 
 from wisp.smoke.noise import Dice, blur, fbm, resample_matrix, warp
-from wisp.smoke.optics import box_of, coverage, opacity
+from wisp.smoke.optics import coverage, opacity
 from wisp.smoke.placement import SourceBox, rising_plume
 from wisp.smoke.procedural import MIN_COVERAGE, SOURCE_DENSITY, RandomSmoke, ambient_light
 
 _ATTEMPTS = 6
 _VISIBLE = 0.12
+_WINDOW_PX = (240, 160)
+"""Rows and columns of a layer's piece that is laid into a plume."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,32 +144,40 @@ class LiftedSmoke(RandomSmoke):
 
     def _rising(self, dice: Dice, rows: int, columns: int, source: SourceBox) -> LiftedLayer:
         """A plume from ``source``, with the folds and the colours of a layer's smoke."""
-        drawn = [smoke_only(self.layers[int(dice.uniform() * len(self.layers))]) for _ in range(3)]
-        # Haze has no folds to give.
-        layer = max(drawn, key=lambda one: float(texture(one).std() * one.opacity.mean()))
+        windows = [
+            crop(dice, self.layers[int(dice.uniform() * len(self.layers))], *_WINDOW_PX, 0.5)
+            for _ in range(_ATTEMPTS)
+        ]
+        # Haze has no folds to give, and what surrounds the smoke none at all.
+        window = max(windows, key=lambda one: coverage(one.opacity, 0.3) * texture(one).std())
         if dice.coin(0.5):
-            layer = mirror(layer)
+            window = mirror(window)
         plume = rising_plume(dice, rows, columns, source)
-        folds = torch.cat([texture(layer)[None], layer.airlight])
-        # As wide as the plume, now and then wider; as high as it keeps the layer's aspect.
         across = dice.uniform(2.6, 3.6)
-        along = across * layer.density.shape[0] / layer.density.shape[1] * dice.uniform(1.0, 1.6)
+        along = across * _WINDOW_PX[0] / _WINDOW_PX[1] * dice.uniform(1.0, 1.5)
+        folds = torch.cat([texture(window)[None], colours(window)])
         laid = plume.read(folds, across, along, dice.uniform())
         density = dice.log_uniform(*SOURCE_DENSITY) * plume.fill(laid[0]).density
         return LiftedLayer(density, laid[1:])
 
 
-def smoke_only(layer: LiftedLayer) -> LiftedLayer:
-    """``layer`` cropped to the box around its smoke; as it is if it has next to none."""
-    left, top, width, height = box_of(layer.opacity, _VISIBLE) or (0, 0, 0, 0)
-    if min(width, height) < 8:
-        return layer
-    rows, columns = slice(top, top + height), slice(left, left + width)
-    return LiftedLayer(layer.density[rows, columns], layer.airlight[:, rows, columns])
-
-
 def texture(layer: LiftedLayer) -> Tensor:
-    """How the smoke is folded, [h, w] ≥ 0: its density relative to that around, 1 where none is."""
+    """How the smoke is folded, [h, w] in [0.25, 2]: its density relative to that around."""
     around = blur(layer.density, 0.1)
     little = 0.2 * layer.density.mean().clamp(min=1e-3)
-    return ((layer.density + little) / (around + little)).clamp(max=2.0)
+    return ((layer.density + little) / (around + little)).clamp(0.25, 2.0)
+
+
+def colours(layer: LiftedLayer) -> Tensor:
+    """The smoke's airlight [3, h, w], where there is little smoke that of the smoke around."""
+    cover = layer.opacity
+    mean = (layer.airlight * cover).sum((1, 2)) / cover.sum().clamp(min=1e-6)
+    little = 1e-3
+    near = blur(cover, 0.06) + little
+    around = torch.stack(
+        [
+            (blur(channel * cover, 0.06) + little * usual) / near
+            for channel, usual in zip(layer.airlight, mean, strict=True)
+        ]
+    )
+    return torch.lerp(around, layer.airlight, (cover / 0.4).clamp(max=1))

@@ -86,7 +86,7 @@ def rising_plume(dice: Dice, rows: int, columns: int, source: SourceBox) -> Plum
     width, height = source.width * right, source.height * bottom
     half = max(0.42 * width, _LEAST_HALF_WIDTH)
     floor = (source.y + source.height) * bottom - _MARGIN
-    fade = max(min(0.6 * height, 1.2 * half), 0.02)
+    fade = max(min(0.7 * height, 1.2 * half), 0.15 * half, 0.02)
 
     spread = dice.log_uniform(0.08, 0.27)
     lean, bend = dice.uniform(-0.25, 0.25), dice.uniform(-0.45, 0.45)
@@ -109,9 +109,11 @@ def rising_plume(dice: Dice, rows: int, columns: int, source: SourceBox) -> Plum
     across, along = across + rough * dx, (along + rough * dy).clamp(min=0)
 
     # The base is round and ragged: no line shows where the box ends.
-    rise = (floor - y) / fade - 0.25 * across.clamp(-1.5, 1.5) ** 2 - 0.2 * (dx + 1).clamp(0, 2)
+    ragged = fbm(dice, rows, columns, cells=min(max(0.5 / fade, 4.0), 20.0), octaves=4)
+    rise = (floor - y) / fade - 0.25 * across.clamp(-1.5, 1.5) ** 2
+    rise = rise - 0.2 * (1.5 + ragged).clamp(0, 4)
     rise = torch.where(y < floor, rise.clamp(0, 1), 0.0)
-    onset = rise * rise * (3 - 2 * rise)
+    onset = (rise * rise * (3 - 2 * rise)) ** 2
     return Plume(across, along, half_width, onset, calm, half / half_width)
 
 
