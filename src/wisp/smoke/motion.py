@@ -8,8 +8,9 @@ whenever one has been carried too far it has vanished (a flow map, as for water:
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -28,8 +29,8 @@ class Draught:
     """What carries the smoke; lengths are fractions of the picture's long side.
 
     ``right`` and ``down`` [h, w] are the velocity per frame; ``free`` [h, 1] or [h, w] in [0, 1]
-    says where smoke moves at all; a copy of the smoke lives ``2 * half_life_frames``, and is itself
-    after half of it. ``seed`` gives the folds of each copy.
+    says how freely smoke moves there; a copy of the smoke lives ``2 * half_life_frames``, and is
+    itself after half of it. ``seed`` gives the folds of each copy.
     """
 
     right: Tensor
@@ -38,13 +39,6 @@ class Draught:
     rise: float
     half_life_frames: float
     seed: int
-
-    def carried(self, smoke: LiftedLayer, copy: int, age_frames: float) -> LiftedLayer:
-        """``smoke``, folded as that ``copy``, as it is ``age_frames`` after it was itself."""
-        folded = self.folded(smoke, copy)
-        if age_frames == 0:
-            return folded
-        return _moved(folded, -age_frames * self.right, -age_frames * self.down)
 
     def folded(self, smoke: LiftedLayer, copy: int) -> LiftedLayer:
         """``smoke`` displaced by other noise for each ``copy``; copy 0 is the smoke itself."""
@@ -56,6 +50,10 @@ class Draught:
             _FOLDING * self.free * fbm(dice, rows, columns, cells=3.0, octaves=4) for _ in range(2)
         )
         return _moved(smoke, right, down)
+
+    def carried(self, smoke: LiftedLayer, age_frames: float) -> LiftedLayer:
+        """``smoke`` after, or if below 0 before, ``age_frames``."""
+        return _moved(smoke, -age_frames * self.right, -age_frames * self.down)
 
 
 def _moved(smoke: LiftedLayer, right: Tensor, down: Tensor) -> LiftedLayer:
@@ -84,15 +82,17 @@ def draw_draught(dice: Dice, free: Tensor, rows: int, columns: int) -> Draught:
     )
 
 
-def frame_of(smoke: LiftedLayer, draught: Draught, time_frames: float) -> LiftedLayer:
-    """``smoke`` at ``time_frames``; at 0 it is itself."""
+def frame_of(
+    copies: Callable[[int], LiftedLayer], draught: Draught, time_frames: float
+) -> LiftedLayer:
+    """The smoke at ``time_frames``, from its folded ``copies``; at 0 it is copy 0."""
     position = time_frames / draught.half_life_frames
     copy = math.floor(position)
     later = position - copy
     if later == 0:
-        return draught.carried(smoke, copy, 0.0)
-    first = draught.carried(smoke, copy, later * draught.half_life_frames)
-    second = draught.carried(smoke, copy + 1, (later - 1) * draught.half_life_frames)
+        return copies(copy)
+    first = draught.carried(copies(copy), later * draught.half_life_frames)
+    second = draught.carried(copies(copy + 1), (later - 1) * draught.half_life_frames)
     both = mix(
         LiftedLayer((1 - later) * first.density, first.airlight),
         LiftedLayer(later * second.density, second.airlight),
@@ -124,7 +124,8 @@ def sequence(
     still = smoke.layer(image, generator)
     rows, columns = still.grid_density.shape
     draught = draw_draught(Dice(generator), smoke.mobility(rows, columns), rows, columns)
-    lifted = LiftedLayer(still.grid_density, still.grid_airlight)
+    drawn = LiftedLayer(still.grid_density, still.grid_airlight)
+    copies = functools.lru_cache(maxsize=2)(functools.partial(draught.folded, drawn))
     for time in range(frames):
-        now = frame_of(lifted, draught, time)
+        now = frame_of(copies, draught, time)
         yield still.changed(now.density, now.airlight, time * draught.rise)

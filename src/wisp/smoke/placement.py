@@ -86,7 +86,7 @@ def rising_plume(dice: Dice, rows: int, columns: int, source: SourceBox) -> Plum
     width, height = source.width * right, source.height * bottom
     half = max(0.42 * width, _LEAST_HALF_WIDTH)
     floor = (source.y + source.height) * bottom - _MARGIN
-    fade = max(min(0.7 * height, 1.2 * half), 0.15 * half, 0.02)
+    fade = max(min(0.5 * height, half), 0.15 * half, 0.015)
 
     spread = dice.log_uniform(0.08, 0.27)
     lean, bend = dice.uniform(-0.25, 0.25), dice.uniform(-0.45, 0.45)
