@@ -24,6 +24,7 @@ from wisp.jobs.synth import job
 from wisp.models import DrawnModel
 from wisp.networks.generator import ResnetGenerator
 from wisp.smoke import LiftedLayer, LiftedSmoke, ProceduralSmoke, SourceBox, opacity, sequence
+from wisp.smoke.noise import blur
 
 BOX = SourceBox(0.4, 0.7, 0.2, 0.15)
 SCENE = torch.full((90, 120, 3), 90, dtype=torch.uint8)
@@ -81,15 +82,26 @@ def test_frames_follow_from_one_another(smoke):
 
 @every_kind
 def test_smoke_rises(smoke):
-    """A later frame is best explained by the first moved up."""
+    """The folds of a later frame are best found again above those of the first."""
     shifts = range(-8, 9)
     best = []
-    for seed in range(8):
-        first, *_, later = opacities(smoke, seed, 6)
-        errors = [change(first[8 + n : 50 + n], later[8:50]) for n in shifts]
-        best.append(shifts[int(np.argmin(errors))])
+    for seed in range(10):
+        first, *_, later = (one - blur(one, 0.025) for one in opacities(smoke, seed, 4))
+        alike = [float((first[8 + n : 50 + n] * later[8:50]).sum()) for n in shifts]
+        best.append(shifts[int(np.argmax(alike))])
     assert np.mean(best) > 1
-    assert sum(shift > 0 for shift in best) >= 6
+    assert sum(shift > 0 for shift in best) >= 8
+
+
+def test_sequences_do_not_pulse():
+    """Half one copy and half the other, smoke is about as rich in contrast as one copy alone."""
+    smoke = ProceduralSmoke(grid_px=192).rising_from(BOX)
+    lowest = []
+    for seed in range(4):
+        frames = [layer.grid_density for layer in sequence(smoke, SCENE, draws(seed), 30)]
+        contrast = [float((one - blur(one, 0.03)).std()) for one in frames]
+        lowest.append(min(contrast) / max(contrast))
+    assert np.mean(lowest) > 0.78  # merely cross-faded: 0.68
 
 
 @every_kind

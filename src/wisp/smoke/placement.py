@@ -17,8 +17,9 @@ from torch import Tensor
 from wisp.smoke.fields import Field
 from wisp.smoke.noise import Dice, coordinates, fbm
 
-# The grid is enlarged by splines that reach two cells far, or 1.5 px of a picture smaller than it:
-# so far above the bottom of the box the smoke has to end for its pixels to end there.
+# The grid is enlarged by splines that reach two cells far, and shrunk by ones that reach 1.5 px: so
+# far above the bottom of the box the smoke ends, for the pixels below it to have none. In pictures
+# of less than 96 px, a row below the box may have a trace of it.
 _MARGIN = 4 / 384
 _LEAST_HALF_WIDTH = 0.008
 _EDGE = 0.1
