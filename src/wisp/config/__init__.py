@@ -6,7 +6,14 @@ A value that cannot work is refused here, before anything is read or written.
 
 from __future__ import annotations
 
-from wisp.config.checks import LOOKALIKES, Device, Precision, parse_negatives, parse_strength
+from wisp.config.checks import (
+    LOOKALIKES,
+    Device,
+    Precision,
+    parse_negatives,
+    parse_source,
+    parse_strength,
+)
 from wisp.config.classify import ClassifyConfig
 from wisp.config.demo import DemoConfig
 from wisp.config.evaluate import EvaluateConfig
@@ -28,6 +35,7 @@ __all__ = [
     "TrainConfig",
     "from_json",
     "parse_negatives",
+    "parse_source",
     "parse_strength",
     "to_json",
 ]

@@ -105,6 +105,38 @@ def require_probability(name: str, value: float | None) -> None:
     require(value is None or 0 <= value <= 1, f"{flag_of(name)} {value}: between 0 and 1")
 
 
+def parse_source(text: str) -> tuple[float, float, float, float]:
+    """``'0.4,0.7,0.1,0.1'`` as left, top, width, height; InputError unless it is a box of some area
+    inside the picture, whose width and height are 1.
+
+    >>> parse_source('0.4,0.7,0.1,0.1')
+    (0.4, 0.7, 0.1, 0.1)
+    """
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    require(
+        len(values) == 4 and all(map(math.isfinite, values)),
+        f"--source {text}: give x,y,w,h as fractions of the photo's width and height, such as "
+        "0.4,0.7,0.1,0.1",
+    )
+    x, y, width, height = values
+    require(
+        width > 0 and height > 0,
+        f"--source {text}: a box of width {width:g} and height {height:g} has no area; give both "
+        "above 0",
+    )
+    # A little more than 1 is what sums of decimal fractions come to.
+    require(
+        x >= 0 and y >= 0 and x + width <= 1 + 1e-6 and y + height <= 1 + 1e-6,
+        f"--source {text}: the box reaches from {x:g} to {x + width:g} across and from {y:g} to "
+        f"{y + height:g} down, outside the picture; give fractions of its width and height, "
+        "from 0 to 1",
+    )
+    return x, y, width, height
+
+
 def parse_strength(text: str) -> tuple[float, float]:
     """``'1'`` as (1, 1), ``'0.4:1.6'`` as (0.4, 1.6); InputError unless 0 ≤ low ≤ high < ∞.
 

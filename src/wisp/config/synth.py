@@ -15,6 +15,7 @@ from wisp.config.checks import (
     normalise,
     optional,
     parse_negatives,
+    parse_source,
     parse_strength,
     require,
     require_at_least,
@@ -40,6 +41,11 @@ class SynthConfig:
     negatives: Annotated[str, optional("KINDS")] = ""
     """A look-alike of each photo, labelled clean: some of steam,blur,lowlight,overexposed,fog-lens;
     default: none."""
+    source: Annotated[str | None, optional("X,Y,W,H")] = None
+    """Box that all smoke rises from, such as a burner: left, top, width and height as fractions of
+    the photo's width and height, such as 0.4,0.7,0.1,0.1. Default: smoke anywhere."""
+    frames: int = 1
+    """Frames of moving smoke made in place of each smoky picture, for video detectors."""
     limit: Annotated[int | None, optional("INT")] = None
     """Use at most so many photos, drawn at random."""
     clean_class: Literal["auto", "pixels", "reconstructed"] = "auto"
@@ -66,8 +72,10 @@ class SynthConfig:
         check_common(self)
         parse_strength(self.strength)
         object.__setattr__(self, "negatives", ",".join(parse_negatives(self.negatives)))
+        if self.source is not None:
+            parse_source(self.source)
         require(len(self.photos) > 0, "PHOTOS: name at least one folder, file or glob")
-        require_at_least(self, 1, "per_photo", "limit")
+        require_at_least(self, 1, "per_photo", "frames", "limit")
         require(0 <= self.validation < 1, f"--validation {self.validation}: from 0 to below 1")
         require(
             self.quality is None or 1 <= self.quality <= 100,

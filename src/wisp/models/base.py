@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,27 @@ class SmokeModel(abc.ABC):
         self, pixels: NDArray[np.uint8], strength: float, seed: int, keep_density: bool = False
     ) -> Rendered:
         """Smoke over ``pixels`` uint8 [H, W, 3]; the array may be overwritten."""
+
+    def placed(self, source: str) -> SmokeModel:
+        """This model, with all smoke rising from ``source``: ``"x,y,w,h"``, a box in fractions of
+        the picture's width and height.
+
+        Raises InputError for a box without area or outside the picture, and if the model repaints
+        pictures, which nothing can steer.
+        """
+        raise InputError(
+            f"--source {source}: {self.name} repaints whole pictures and cannot place smoke; take "
+            "--model procedural or a layered model"
+        )
+
+    def sequence(
+        self, pixels: NDArray[np.uint8], strength: float, seed: int, frames: int
+    ) -> Iterator[Rendered]:
+        """Smoke that moves over ``pixels`` uint8 [H, W, 3], which are kept: ``frames`` pictures.
+
+        The first is that of :meth:`render`. Raises InputError if the model repaints pictures.
+        """
+        raise InputError(f"{self.name} repaints whole pictures and has no smoke to move")
 
     @abc.abstractmethod
     def translate(self, batch: Tensor) -> Tensor:

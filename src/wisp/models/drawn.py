@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from wisp.config import parse_source
 from wisp.engine import torch_threads
 from wisp.models.base import (
     Computing,
@@ -17,7 +20,7 @@ from wisp.models.base import (
     check_batch,
     pixels_of,
 )
-from wisp.smoke import RandomSmoke, SmokyBatch
+from wisp.smoke import PlaceableSmoke, SmokyBatch, SourceBox, sequence
 
 
 class DrawnModel(SmokeModel):
@@ -27,7 +30,7 @@ class DrawnModel(SmokeModel):
     can_reconstruct = True
     computing = Computing(why="cpu, float32 (equations, no network)")
 
-    def __init__(self, name: str, kind: str, smoke: RandomSmoke) -> None:
+    def __init__(self, name: str, kind: str, smoke: PlaceableSmoke) -> None:
         self.name, self.kind = name, kind
         self._smoke = smoke
 
@@ -41,6 +44,23 @@ class DrawnModel(SmokeModel):
             layer = self._smoke.layer(image, torch.Generator().manual_seed(seed))
             density, mask = layer.apply(image, strength, keep_density)
         return Rendered(pixels, mask.numpy(), None if density is None else density.numpy())
+
+    def placed(self, source: str) -> DrawnModel:
+        """This model, with all smoke rising from ``source``."""
+        box = SourceBox(*parse_source(source))
+        return DrawnModel(self.name, self.kind, self._smoke.rising_from(box))
+
+    def sequence(
+        self, pixels: NDArray[np.uint8], strength: float, seed: int, frames: int
+    ) -> Iterator[Rendered]:
+        """Smoke that moves over ``pixels``, which are kept."""
+        image = torch.from_numpy(pixels)
+        layers = sequence(self._smoke, image, torch.Generator().manual_seed(seed), frames)
+        for _ in range(frames):
+            with torch_threads(1):
+                smoky = image.clone()
+                _, mask = next(layers).apply(smoky, strength, keep_density=False)
+            yield Rendered(smoky.numpy(), mask.numpy(), None)
 
     def add_batch(self, batch: Tensor, strength: float | Tensor = 1.0, seed: int = 0) -> SmokyBatch:
         """Another smoke for each picture of ``batch``."""

@@ -3,20 +3,30 @@
 from wisp.smoke.fields import SHAPES, density
 from wisp.smoke.lifted import LiftedLayer, LiftedSmoke, smooth_airlight
 from wisp.smoke.lookalikes import LOOKALIKES, add_lookalike
+from wisp.smoke.motion import sequence
 from wisp.smoke.noise import RowBlocks
 from wisp.smoke.optics import add_smoke, box_of, coverage, opacity, remove_smoke, transmission
-from wisp.smoke.procedural import ProceduralSmoke, RandomSmoke, SmokeLayer, SmokyBatch
+from wisp.smoke.placement import SourceBox
+from wisp.smoke.procedural import (
+    PlaceableSmoke,
+    ProceduralSmoke,
+    RandomSmoke,
+    SmokeLayer,
+    SmokyBatch,
+)
 
 __all__ = [
     "LOOKALIKES",
     "SHAPES",
     "LiftedLayer",
     "LiftedSmoke",
+    "PlaceableSmoke",
     "ProceduralSmoke",
     "RandomSmoke",
     "RowBlocks",
     "SmokeLayer",
     "SmokyBatch",
+    "SourceBox",
     "add_lookalike",
     "add_smoke",
     "box_of",
@@ -24,6 +34,7 @@ __all__ = [
     "density",
     "opacity",
     "remove_smoke",
+    "sequence",
     "smooth_airlight",
     "transmission",
 ]

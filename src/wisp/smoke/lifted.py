@@ -18,11 +18,14 @@ from torch import Tensor
 from wisp.smoke.fields import Field
 from wisp.smoke.noise import Dice, blur, fbm, resample_matrix, warp
 from wisp.smoke.optics import coverage, opacity
-from wisp.smoke.procedural import MIN_COVERAGE, RandomSmoke, ambient_light
+from wisp.smoke.placement import SourceBox, rising_plume
+from wisp.smoke.procedural import MIN_COVERAGE, SOURCE_DENSITY, PlaceableSmoke, ambient_light
 from wisp.smoke.shading import shading
 
 _ATTEMPTS = 6
 _VISIBLE = 0.12
+_WINDOW_PX = (240, 160)
+"""Rows and columns of a layer's piece that is laid into a plume."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,21 +127,30 @@ def relight(dice: Dice, layer: LiftedLayer, scene: Tensor) -> LiftedLayer:
 
 
 @dataclasses.dataclass(frozen=True)
-class LiftedSmoke(RandomSmoke):
+class LiftedSmoke(PlaceableSmoke):
     """Smoke drawn from ``layers``, a pure function of the generator's state and the picture.
 
     ``mixed`` is how often two layers are laid over each other; ``shaded`` gives their smooth
-    airlight the light and shadow of billows.
+    airlight the light and shadow of billows. With a ``source`` all smoke is one plume that rises
+    from there, made of one layer.
     """
 
     layers: Sequence[LiftedLayer]
     mixed: float = 0.25
     shaded: bool = True
+    source: SourceBox | None = None
+
+    def rising_from(self, source: SourceBox) -> LiftedSmoke:
+        """The same layers, each laid into a plume that rises from ``source``."""
+        return dataclasses.replace(self, source=source)
 
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
-        drawn = self._one(dice, rows, columns)
-        if dice.coin(self.mixed):
-            drawn = mix(drawn, self._one(dice, rows, columns))
+        if self.source is not None:
+            drawn = self._rising(dice, rows, columns, self.source)
+        else:
+            drawn = self._one(dice, rows, columns)
+            if dice.coin(self.mixed):
+                drawn = mix(drawn, self._one(dice, rows, columns))
         if self.shaded:
             drawn = shade(dice, drawn)
         drawn = relight(dice, drawn, scene)
@@ -159,3 +171,43 @@ class LiftedSmoke(RandomSmoke):
             best = mirror(best)
         best = stir(dice, best, dice.uniform(0.0, 0.03))
         return LiftedLayer(dice.log_uniform(0.7, 1.5) * best.density, best.airlight)
+
+    def _rising(self, dice: Dice, rows: int, columns: int, source: SourceBox) -> LiftedLayer:
+        """A plume from ``source``, with the folds and the colours of a layer's smoke."""
+        windows = [
+            crop(dice, self.layers[int(dice.uniform() * len(self.layers))], *_WINDOW_PX, 0.5)
+            for _ in range(_ATTEMPTS)
+        ]
+        # Haze has no folds to give, and what surrounds the smoke none at all.
+        window = max(windows, key=lambda one: coverage(one.opacity, 0.3) * texture(one).std())
+        if dice.coin(0.5):
+            window = mirror(window)
+        plume = rising_plume(dice, rows, columns, source)
+        across = dice.uniform(2.6, 3.6)
+        along = across * _WINDOW_PX[0] / _WINDOW_PX[1] * dice.uniform(1.0, 1.5)
+        folds = torch.cat([texture(window)[None], colours(window)])
+        laid = plume.read(folds, across, along, dice.uniform())
+        density = dice.log_uniform(*SOURCE_DENSITY) * plume.fill(laid[0]).density
+        return LiftedLayer(density, laid[1:])
+
+
+def texture(layer: LiftedLayer) -> Tensor:
+    """How the smoke is folded, [h, w] in [0.25, 2]: its density relative to that around."""
+    around = blur(layer.density, 0.1)
+    little = 0.2 * layer.density.mean().clamp(min=1e-3)
+    return ((layer.density + little) / (around + little)).clamp(0.25, 2.0)
+
+
+def colours(layer: LiftedLayer) -> Tensor:
+    """The smoke's airlight [3, h, w], where there is little smoke that of the smoke around."""
+    cover = layer.opacity
+    mean = (layer.airlight * cover).sum((1, 2)) / cover.sum().clamp(min=1e-6)
+    little = 1e-3
+    near = blur(cover, 0.06) + little
+    around = torch.stack(
+        [
+            (blur(channel * cover, 0.06) + little * usual) / near
+            for channel, usual in zip(layer.airlight, mean, strict=True)
+        ]
+    )
+    return torch.lerp(around, layer.airlight, (cover / 0.4).clamp(max=1))

@@ -16,6 +16,7 @@ from torch import Tensor
 from wisp.smoke.fields import SHAPES, Field
 from wisp.smoke.noise import GRID_PX, Dice, RowBlocks, blur, grid_shape, resample_matrix
 from wisp.smoke.optics import coverage, opacity
+from wisp.smoke.placement import SourceBox, mobility, rising_plume, smoke_texture
 from wisp.smoke.shading import shading
 
 # Detail finer than the grid: (cells along the long side, relative change of density).
@@ -24,6 +25,8 @@ _TILE_PX = 256
 _BLOCK_ROWS = 128
 MIN_COVERAGE = 0.05
 """At strength 1 at least this part of every picture has an opacity above 0.1."""
+SOURCE_DENSITY = (2.0, 6.0)
+"""Optical density of a plume right above its source."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +44,8 @@ class SmokeLayer:
 
     ``grid_density`` [h, w] ≥ 0 and ``grid_airlight`` [3, h, w] in [-1, 1] are on the smoke grid;
     ``tile`` [256, 256] is the noise that finer detail is taken from; ``scatter`` in [0, 1] says
-    how much the smoke blurs what lies behind it.
+    how much the smoke blurs what lies behind it; ``risen`` is how far its finer detail has moved up
+    (fractions of the long side).
     """
 
     def __init__(
@@ -52,9 +56,11 @@ class SmokeLayer:
         height: int,
         width: int,
         scatter: float = 0.0,
+        risen: float = 0.0,
     ) -> None:
         self.grid_density, self.grid_airlight, self.scatter = grid_density, grid_airlight, scatter
-        self.height, self.width = height, width
+        self.tile, self.height, self.width = tile, height, width
+        self._risen_px = risen * max(height, width)
         self._density = RowBlocks(grid_density, height, width)
         self._airlight = RowBlocks(grid_airlight, height, width)
         self._details: list[tuple[Tensor, float, float]] = []
@@ -67,13 +73,27 @@ class SmokeLayer:
                 line = _periodic(turned.T, torch.arange(width), cells / long_side).T.contiguous()
                 self._details.append((line, cells / long_side, amount * visible))
 
+    def changed(self, grid_density: Tensor, grid_airlight: Tensor, risen: float) -> SmokeLayer:
+        """The same smoke at another time, ``risen`` since."""
+        return SmokeLayer(
+            grid_density,
+            grid_airlight,
+            self.tile,
+            self.height,
+            self.width,
+            self.scatter,
+            risen,
+        )
+
     def density_rows(self, top: int, bottom: int) -> Tensor:
         """τ [bottom - top, width] of the rows from ``top`` to below ``bottom``."""
         block = self._density(top, bottom)
         if self._details:
             change = torch.ones_like(block)
             for line, step, amount in self._details:
-                change.add_(_periodic(line, torch.arange(top, bottom), step), alpha=amount)
+                change.add_(
+                    _periodic(line, torch.arange(top, bottom) + self._risen_px, step), alpha=amount
+                )
             block.mul_(change.clamp_(min=0))
         return block.clamp_(min=0)
 
@@ -150,11 +170,20 @@ class RandomSmoke(abc.ABC):
 
     grid_px: int = GRID_PX
     """Long side of the grid the smoke is drawn on."""
+    source: SourceBox | None = None
+    """Where all smoke rises from; None: anywhere."""
 
     @abc.abstractmethod
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
         """τ [rows, columns] and airlight [3, rows, columns] in [-1, 1] for ``scene`` [3, 24, 24] in
         [0, 1], the photo in small."""
+
+    def mobility(self, rows: int, columns: int) -> Tensor:
+        """How freely smoke moves at each place of the grid, [rows, columns] or [rows, 1] in [0, 1]:
+        not at all at the bottom of a source."""
+        if self.source is None:
+            return torch.ones(rows, 1)
+        return mobility(self.source, rows, columns)
 
     def layer(self, image: Tensor, generator: torch.Generator) -> SmokeLayer:
         """Draw the smoke for one picture: float [3,H,W] in [-1,1] or uint8 [H,W,3]."""
@@ -194,20 +223,36 @@ class RandomSmoke(abc.ABC):
         )
 
 
+class PlaceableSmoke(RandomSmoke):
+    """Random smoke that can be told where to rise."""
+
+    @abc.abstractmethod
+    def rising_from(self, source: SourceBox) -> PlaceableSmoke:
+        """The same smoke, but a plume that rises from ``source``, and none below it."""
+
+
 @dataclasses.dataclass(frozen=True)
-class ProceduralSmoke(RandomSmoke):
+class ProceduralSmoke(PlaceableSmoke):
     """Random smoke, a pure function of the generator's state and the picture.
 
     ``shapes`` are the names of :data:`wisp.smoke.fields.SHAPES` to draw from and ``weights`` how
     often. One to three shapes make one picture's smoke. ``grid_px`` is the long side of the grid it
-    is computed on: the same smoke, and four times as fast at half of it, for small pictures.
+    is computed on: the same smoke, and four times as fast at half of it, for small pictures. With a
+    ``source`` all smoke is one plume that rises from there.
     """
 
     shapes: tuple[str, ...] = ("plume", "bank", "burst", "veil", "wisps")
     weights: tuple[float, ...] = (0.34, 0.16, 0.27, 0.16, 0.07)
     grid_px: int = GRID_PX
+    source: SourceBox | None = None
+
+    def rising_from(self, source: SourceBox) -> ProceduralSmoke:
+        """The same colours, in a plume that rises from ``source``."""
+        return dataclasses.replace(self, source=source)
 
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
+        if self.source is not None:
+            return _rising(dice, rows, columns, scene, self.source)
         # A few attempts: smoke that misses the picture, or is too thin to see, is drawn anew.
         for attempt in range(4):
             tau, airlight = self._attempt(dice, rows, columns, scene)
@@ -235,6 +280,18 @@ class ProceduralSmoke(RandomSmoke):
         # Well-mixed smokes glow in proportion to their densities.
         airlight = torch.where(total > 1e-4, mixed / total.clamp(min=1e-4), base[:, None, None])
         return total, airlight.clamp(0, 1)
+
+
+def _rising(
+    dice: Dice, rows: int, columns: int, scene: Tensor, source: SourceBox
+) -> tuple[Tensor, Tensor]:
+    """τ [h, w] and airlight [3, h, w] in [-1, 1] of a plume from ``source``."""
+    plume = rising_plume(dice, rows, columns, source)
+    field = plume.fill(smoke_texture(dice, plume))
+    tau = dice.log_uniform(*SOURCE_DENSITY) * field.density
+    colour = _colour(dice, scene)[:, None, None]
+    airlight = colour * shading(dice, Field(tau, field.relief), dice.uniform(-1.0, 1.0))
+    return tau, airlight.clamp(0, 1).mul_(2).sub_(1)
 
 
 def _peak(dice: Dice, shape: str) -> float:

@@ -6,11 +6,10 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from wisp.config import SynthConfig
-from wisp.jobs.synth.plan import Photo
 from wisp.jobs.synth.render import Row
 from wisp.rundir import write_json, write_jsonl, write_text
 
@@ -41,14 +40,14 @@ def write_metadata(out: Path, rows: Sequence[Row]) -> None:
             write_jsonl(out / split / "metadata.jsonl", own)
 
 
-def write_boxes(out: Path, photos: Sequence[Photo], rows: Sequence[Row]) -> None:
+def write_boxes(out: Path, rows: Sequence[Row]) -> None:
     """``annotations/coco_SPLIT.json`` and ``annotations/yolo`` of the smoky and clean pictures."""
     size = {row["source"]: (row["width"], row["height"]) for row in rows if row["label"] == "smoky"}
     for split in SPLITS:
         own = [row for row in rows if row["split"] == split]
         if own:
             write_json(out / "annotations" / f"coco_{split}.json", _coco(own, size))
-    _write_yolo(out / "annotations" / "yolo", photos, rows)
+    _write_yolo(out / "annotations" / "yolo", rows)
 
 
 def _coco(rows: Sequence[Row], size: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
@@ -79,23 +78,15 @@ def _coco(rows: Sequence[Row], size: Mapping[str, tuple[int, int]]) -> dict[str,
     }
 
 
-def _write_yolo(folder: Path, photos: Sequence[Photo], rows: Sequence[Row]) -> None:
+def _write_yolo(folder: Path, rows: Sequence[Row]) -> None:
     """Labels in YOLO's layout: ``images/SPLIT`` are links to the split folders, because YOLO looks
     for a picture's label where its path says ``images``, under ``labels``."""
-    by_file = {row["file_name"]: row for row in rows}
     lists: dict[str, list[str]] = {split: [] for split in SPLITS}
-    negatives = {row["source"]: row["file_name"] for row in rows if row.get("negative")}
-    for photo in photos:
-        if photo.clean_file() not in by_file:
-            continue
-        lists[photo.split].append(f"./images/{photo.clean_file()}")
-        if str(photo.path) in negatives:
-            lists[photo.split].append(f"./images/{negatives[str(photo.path)]}")
-        copy = 1
-        while (row := by_file.get(photo.smoky_file(copy))) is not None:
-            lists[photo.split].append(f"./images/{photo.smoky_file(copy)}")
-            write_text(folder / photo.label_file(copy), _yolo_line(row))
-            copy += 1
+    for row in rows:
+        lists[row["split"]].append(f"./images/{row['file_name']}")
+        if row["label"] == "smoky":
+            label = PurePosixPath("labels", row["file_name"]).with_suffix(".txt")
+            write_text(folder / label, _yolo_line(row))
     used = [split for split in SPLITS if lists[split]]
     for split in used:
         write_text(folder / f"{split}.txt", "\n".join(lists[split]) + "\n")
@@ -154,6 +145,19 @@ def write_card(
         else "This model repaints pixels, so there are no masks or boxes; `coverage` and "
         "`mean_opacity` are estimated from the change."
     )
+    options = ""
+    if config.source is not None:
+        options += (
+            f"- All smoke rises from the box {config.source} (x, y, width, height, as fractions of "
+            "the picture).\n"
+        )
+    if config.frames > 1:
+        options += (
+            f"- Each folder of smoky pictures is a sequence of {config.frames} frames, in which "
+            "the smoke moves and the scene stands still; strength is the same throughout. "
+            "`metadata.jsonl` names the `sequence` and the `frame` (from 1). Each photo has one "
+            "clean picture: it does not move.\n"
+        )
     auroc = (probe or {}).get("auroc")
     if isinstance(auroc, Mapping) and auroc.get("value") is not None:
         told = (
@@ -177,7 +181,7 @@ The smoke is synthetic; the photos behind it are the maker's, and so are the rig
   all that was made of it. Photos that could not be read: {skipped}.
 - The clean class shows {clean} (JPEG quality: {config.quality or "that of each photo"}).
 - {masks}{_on_negatives(rows)}
-- `metadata.jsonl`: file_name, label, split, group, source, source_sha256, model, strength
+{options}- `metadata.jsonl`: file_name, label, split, group, source, source_sha256, model, strength
   (times the model's own optical density), seed, coverage (part of the pixels with opacity above
   10 %), mean_opacity, box ([x, y, width, height] in px).
 

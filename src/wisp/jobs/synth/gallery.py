@@ -28,8 +28,11 @@ def write_gallery(out: Path, photos: Sequence[Photo], rows: Sequence[Row], seed:
     Up to twelve photos, drawn from validation (from all, if there is no such part): not chosen for
     their looks.
     """
-    by_file = {row["file_name"]: row for row in rows}
-    done = [photo for photo in photos if photo.smoky_file(1) in by_file]
+    first: dict[str, Row] = {}
+    for row in rows:
+        if row["label"] == "smoky":
+            first.setdefault(row["source"], row)
+    done = [photo for photo in photos if str(photo.path) in first]
     candidates = [photo for photo in done if photo.split == "validation"] or done
     chosen = sorted(candidates, key=lambda photo: draw(seed, "gallery", photo.sha256, photo.name))
     folder = out / "gallery"
@@ -37,16 +40,14 @@ def write_gallery(out: Path, photos: Sequence[Photo], rows: Sequence[Row], seed:
         shutil.rmtree(folder)
     index: list[dict[str, Any]] = []
     for number, photo in enumerate(chosen[:_PICTURES]):
-        row = by_file[photo.smoky_file(1)]
+        row = first[str(photo.path)]
         name = f"{number:03d}"
         # Before is the photo itself: the clean class may show it reconstructed.
         before = decode(photo.path, target_px=_LONG_SIDE_PX)
         before.thumbnail((_LONG_SIDE_PX, _LONG_SIDE_PX), reducing_gap=2.0)
         write_bytes(folder / f"{name}-before.jpg", encode_jpeg(before, 88))
-        write_bytes(
-            folder / f"{name}-after.jpg", encode_jpeg(_small(out / photo.smoky_file(1)), 88)
-        )
-        mask = out / photo.mask_file(1)
+        write_bytes(folder / f"{name}-after.jpg", encode_jpeg(_small(out / row["file_name"]), 88))
+        mask = out / photo.mask_file(1, row.get("frame"))
         if mask.exists():
             write_bytes(folder / f"{name}-mask.png", encode_png(_small(mask)))
         index.append(

@@ -146,8 +146,15 @@ def _open_folder(config: SynthConfig) -> tuple[RunDir | None, bool]:
 
 def _load_model(config: SynthConfig) -> SmokeModel:
     if config.model == "procedural":
-        return load(config.model)
-    return load(config.model, device=config.device, precision=config.precision)
+        model = load(config.model)
+    else:
+        model = load(config.model, device=config.device, precision=config.precision)
+    if config.frames > 1 and not model.exact_mask:
+        raise InputError(
+            f"--frames {config.frames}: {model.name} repaints whole pictures and has no smoke to "
+            "move; take --model procedural or a layered model"
+        )
+    return model if config.source is None else model.placed(config.source)
 
 
 def _reconstructs(config: SynthConfig, model: SmokeModel) -> bool:
@@ -284,7 +291,7 @@ def _describe(
     out, config = job.out, job.config
     write_metadata(out, rows)
     if job.model.exact_mask:
-        write_boxes(out, photos, rows)
+        write_boxes(out, rows)
     write_gallery(out, photos, rows, config.seed)
     probe = None
     if config.probe:

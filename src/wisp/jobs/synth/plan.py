@@ -42,17 +42,21 @@ class Photo:
         """Path of the look-alike ``kind``, labelled clean."""
         return f"{self.split}/clean/{self.name}~{kind}.jpg"
 
-    def smoky_file(self, copy: int) -> str:
-        """Path of smoky picture number ``copy`` (from 1)."""
-        return f"{self.split}/smoky/{self.name}-{copy}.jpg"
+    def smoky_file(self, copy: int, frame: int | None = None) -> str:
+        """Path of smoky picture number ``copy`` (from 1), or of a ``frame`` (from 1) of it."""
+        return f"{self.split}/smoky/{self.name}-{copy}{_frame_part(frame)}.jpg"
 
-    def mask_file(self, copy: int) -> str:
+    def mask_file(self, copy: int, frame: int | None = None) -> str:
         """Path of its mask."""
-        return f"masks/{self.split}/{self.name}-{copy}.png"
+        return f"masks/{self.split}/{self.name}-{copy}{_frame_part(frame)}.png"
 
-    def label_file(self, copy: int) -> str:
-        """Path of its YOLO label, relative to ``annotations/yolo``."""
-        return f"labels/{self.split}/smoky/{self.name}-{copy}.txt"
+    def sequence(self, copy: int) -> str:
+        """Name of the sequence that takes the place of smoky picture number ``copy``."""
+        return f"{self.name}-{copy}"
+
+
+def _frame_part(frame: int | None) -> str:
+    return "" if frame is None else f"/frame-{frame:04d}"
 
 
 def draw(seed: int, *parts: object) -> int:
@@ -139,14 +143,17 @@ _LIKE_A_NEGATIVE = re.compile(f"~({'|'.join(LOOKALIKES)})$", re.IGNORECASE)
 
 
 def _names(photos: Sequence[Scanned], config: SynthConfig) -> list[str]:
-    """Names without suffix. Where two photos would share one (``a.png`` and ``a.jpg``, or the same
-    name below two folders), each gets a piece of its hash; copies of one file are numbered."""
-    has_validation = config.validation > 0
+    """Names without suffix. With sequences their last part names a folder, too.
+
+    Where two photos would share one (``a.png`` and ``a.jpg``, or the same name below two folders),
+    each gets a piece of its hash; copies of one file are numbered.
+    """
+    has_validation, sequences = config.validation > 0, config.frames > 1
     stems = []
     for photo in photos:
         *folders, last = PurePosixPath(photo.name).with_suffix("").parts
         safe = [_safe_folder(folder, has_validation) for folder in folders]
-        stems.append("/".join([*safe, last]))
+        stems.append("/".join([*safe, _safe_folder(last, has_validation) if sequences else last]))
     # Upper and lower case are the same file on some systems.
     count = Counter(stem.lower() for stem in stems)
     names = [

@@ -21,7 +21,7 @@ from wisp.jobs.synth.plan import (
     picture_seed,
     picture_strength,
 )
-from wisp.models import SmokeModel
+from wisp.models import Rendered, SmokeModel
 from wisp.rundir import write_bytes
 from wisp.smoke import add_lookalike, box_of
 
@@ -56,6 +56,7 @@ def render_photo(job: Job, photo: Photo) -> list[Row]:
         clean = encode_jpeg(image, quality)
     write_bytes(job.out / photo.clean_file(), clean)
     del clean
+    # One clean picture of a sequence: without smoke nothing moves, and copies count as evidence.
     rows = [_row(job, photo, photo.clean_file(), "clean")]
     pixels = np.array(image)
     del image
@@ -64,7 +65,7 @@ def render_photo(job: Job, photo: Photo) -> list[Row]:
         rows.append(_render_negative(job, photo, *negative, pixels.copy(), quality))
     for copy in range(1, job.config.per_photo + 1):
         last = copy == job.config.per_photo
-        rows.append(_render_smoky(job, photo, copy, pixels if last else pixels.copy(), quality))
+        rows += _render_smoky(job, photo, copy, pixels if last else pixels.copy(), quality)
     return rows
 
 
@@ -100,33 +101,54 @@ def _add_lookalike(kind: str, pixels: NDArray[np.uint8], seed: int) -> None:
 
 def _render_smoky(
     job: Job, photo: Photo, copy: int, pixels: NDArray[np.uint8], quality: int | JpegRecipe
-) -> Row:
-    seed = picture_seed(job.config, photo, copy)
-    strength = picture_strength(job.config, photo, copy)
-    condition = picture_condition(job.config, seed)
+) -> list[Row]:
+    """Write smoky picture number ``copy``, or the frames in its place; ``pixels`` are used up."""
+    config = job.config
+    seed, strength = picture_seed(config, photo, copy), picture_strength(config, photo, copy)
+    condition = picture_condition(config, seed)
     if condition is not None:
         _add_lookalike(condition[0], pixels, condition[1])
-    rendered = job.model.render(pixels, strength, seed)
-    write_bytes(job.out / photo.smoky_file(copy), encode_jpeg(rendered.pixels, quality))
+    drawn = {
+        "condition": None if condition is None else condition[0],
+        "model": config.model,
+        "strength": round(strength, 6),
+        "seed": seed,
+    }
+    if config.frames == 1:
+        rendered = job.model.render(pixels, strength, seed)
+        return [_write_smoky(job, photo, copy, None, rendered, quality, drawn)]
+    drawn["sequence"] = photo.sequence(copy)
+    return [
+        _write_smoky(job, photo, copy, number, rendered, quality, {**drawn, "frame": number})
+        for number, rendered in enumerate(
+            job.model.sequence(pixels, strength, seed, config.frames), start=1
+        )
+    ]
+
+
+def _write_smoky(
+    job: Job,
+    photo: Photo,
+    copy: int,
+    frame: int | None,
+    rendered: Rendered,
+    quality: int | JpegRecipe,
+    drawn: Row,
+) -> Row:
+    """Write a smoky picture, or a ``frame`` of a sequence, and its mask; its row."""
+    write_bytes(job.out / photo.smoky_file(copy, frame), encode_jpeg(rendered.pixels, quality))
     box = None
     if job.model.exact_mask:
-        write_bytes(job.out / photo.mask_file(copy), encode_mask(rendered.mask))
+        write_bytes(job.out / photo.mask_file(copy, frame), encode_mask(rendered.mask))
         box = box_of(torch.from_numpy(rendered.mask), _BOX_LEVEL * 255)
-    return _row(
-        job,
-        photo,
-        photo.smoky_file(copy),
-        "smoky",
-        condition=None if condition is None else condition[0],
-        model=job.config.model,
-        strength=round(strength, 6),
-        seed=seed,
-        coverage=round(float((rendered.mask > _COVERED * 255).mean()), 6),
-        mean_opacity=round(float(rendered.mask.mean()) / 255, 6),
-        box=None if box is None else list(box),
-        width=pixels.shape[1],
-        height=pixels.shape[0],
-    )
+    measured = {
+        "coverage": round(float((rendered.mask > _COVERED * 255).mean()), 6),
+        "mean_opacity": round(float(rendered.mask.mean()) / 255, 6),
+        "box": None if box is None else list(box),
+        "width": rendered.pixels.shape[1],
+        "height": rendered.pixels.shape[0],
+    }
+    return _row(job, photo, photo.smoky_file(copy, frame), "smoky", **drawn, **measured)
 
 
 def _row(
@@ -154,6 +176,8 @@ def _row(
     }
     if job.config.negatives:
         row |= {"negative": negative, "condition": condition}
+    if job.config.frames > 1:
+        row |= {"sequence": None, "frame": None}
     return {**row, **values}
 
 

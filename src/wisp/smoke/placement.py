@@ -1,0 +1,146 @@
+"""Smoke that rises from a chosen place, such as a burner.
+
+A plume begins as wide as its source, widens linearly as it rises and thins as it widens, so that as
+much smoke passes at every height. It has coordinates of its own, across in half-widths from its
+axis and along in half-widths travelled, so that its eddies grow as it does. What fills it, noise or
+real smoke, is read at these coordinates.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wisp.smoke.fields import Field
+from wisp.smoke.noise import Dice, coordinates, fbm
+
+# The grid is enlarged by splines that reach two cells far, and shrunk by ones that reach 1.5 px: so
+# far above the bottom of the box the smoke ends, for the pixels below it to have none. In pictures
+# of less than 96 px, a row below the box may have a trace of it.
+_MARGIN = 4 / 384
+_LEAST_HALF_WIDTH = 0.008
+_EDGE = 0.1
+_NOISE_PX = 448
+_NOISE_SPAN = 9.0
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceBox:
+    """Where smoke comes from: left ``x``, top ``y``, ``width`` and ``height``, in fractions of the
+    picture's width and height; of some area, and inside the picture."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Plume:
+    """A plume's geometry on the smoke grid, all [h, w].
+
+    ``across`` and ``along`` are its own coordinates (half-widths), torn by turbulence;
+    ``half_width`` is in fractions of the long side; ``onset`` rises from exactly 0 at the bottom of
+    the source's box to 1 inside it; ``calm`` falls from 1 at the source, where the flow is smooth,
+    to 0; ``thinning`` is 1 at the source and falls as 1 / width.
+    """
+
+    across: Tensor
+    along: Tensor
+    half_width: Tensor
+    onset: Tensor
+    calm: Tensor
+    thinning: Tensor
+
+    def fill(self, texture: Tensor) -> Field:
+        """The plume, filled with ``texture`` [h, w] ≥ 0, mean about 1: density 1 at the source."""
+        profile = torch.exp(-(self.across.abs() ** 2.5))
+        body = (profile * torch.lerp(texture, torch.ones(()), self.calm) - _EDGE).clamp(min=0)
+        body = body * self.onset / (1 - _EDGE)
+        # Seen from the front a plume is as deep as it is wide.
+        relief = 0.5 * self.half_width * body.clamp(max=1.5).sqrt()
+        return Field(body * self.thinning, relief)
+
+    def read(self, picture: Tensor, across: float, along: float, shift: float = 0.0) -> Tensor:
+        """``picture`` [c, h, w], laid into the plume: [c, rows, columns].
+
+        Its width spans ``across`` half-widths about the axis, its height ``along`` of them from the
+        source up; it goes on mirrored. ``shift`` in [0, 1) begins higher up in it.
+        """
+        grid = torch.stack([2 * self.across / across, 1 - 2 * (self.along / along + shift)], -1)
+        return F.grid_sample(
+            picture[None],
+            grid[None],
+            mode="bilinear",
+            padding_mode="reflection",
+            align_corners=False,
+        )[0]
+
+
+def rising_plume(dice: Dice, rows: int, columns: int, source: SourceBox) -> Plume:
+    """A plume that rises from ``source``, bends in the draught and meanders."""
+    x, y = coordinates(rows, columns)
+    right, bottom = columns / max(rows, columns), rows / max(rows, columns)
+    width, height = source.width * right, source.height * bottom
+    half = max(0.42 * width, _LEAST_HALF_WIDTH)
+    floor = (source.y + source.height) * bottom - _MARGIN
+    fade = max(min(0.5 * height, half), 0.15 * half, 0.015)
+
+    spread = dice.log_uniform(0.08, 0.27)
+    lean, bend = dice.uniform(-0.25, 0.25), dice.uniform(-0.45, 0.45)
+    height_up = (floor - 0.5 * fade - y).clamp(min=0)
+    half_width = half + spread * height_up
+    along = torch.log(half_width / half) / spread
+    calm = torch.exp(-0.5 * along)
+    centre = (source.x + 0.5 * source.width) * right + 0.08 * width * dice.uniform(-1, 1)
+    axis = centre + lean * height_up + bend * height_up**2
+    still = Plume((x - axis) / half_width, along, half_width, calm, calm, half / half_width)
+
+    # One large field for the meanders, a finer one for the eddies: both grow with the plume.
+    meander, tear = dice.uniform(0.2, 0.6), dice.uniform(0.16, 0.34)
+    slow = noise_in(dice, still, cells=0.35, octaves=2)
+    slow_axis = slow.mean(1, keepdim=True)
+    across = still.across + meander * (1 - calm) * (0.6 * slow_axis + 0.5 * slow)
+    bent = dataclasses.replace(still, across=across)
+    dx, dy = (noise_in(dice, bent, cells=0.8, octaves=5) for _ in range(2))
+    rough = tear * (0.12 + 0.88 * (1 - calm))
+    across, along = across + rough * dx, (along + rough * dy).clamp(min=0)
+
+    # The base is round and ragged: no line shows where the box ends.
+    ragged = fbm(dice, rows, columns, cells=min(max(0.5 / fade, 4.0), 20.0), octaves=4)
+    rise = (floor - y) / fade - 0.25 * across.clamp(-1.5, 1.5) ** 2
+    rise = rise - 0.2 * (1.5 + ragged).clamp(0, 4)
+    rise = torch.where(y < floor, rise.clamp(0, 1), 0.0)
+    onset = (rise * rise * (3 - 2 * rise)) ** 2
+    return Plume(across, along, half_width, onset, calm, half / half_width)
+
+
+def noise_in(
+    dice: Dice, plume: Plume, *, cells: float, octaves: int, billow: bool = False
+) -> Tensor:
+    """Noise [h, w], mean about 0 and deviation about 1, of ``cells`` to a half-width."""
+    side = _NOISE_PX
+    field = fbm(
+        dice, side, side, cells=cells * _NOISE_SPAN, octaves=octaves, gain=0.55, billow=billow
+    )
+    return plume.read(field[None], _NOISE_SPAN, _NOISE_SPAN)[0]
+
+
+def smoke_texture(dice: Dice, plume: Plume) -> Tensor:
+    """A texture [h, w] ≥ 0 of mean about 1 for :meth:`Plume.fill`: billows or wisps by chance."""
+    body = noise_in(dice, plume, cells=dice.uniform(0.6, 1.2), octaves=6, billow=dice.coin(0.5))
+    return (1 + dice.uniform(0.25, 0.55) * body).clamp(min=0)
+
+
+def mobility(source: SourceBox, rows: int, columns: int) -> Tensor:
+    """How freely smoke from ``source`` moves, [rows, 1]: 0 at the bottom of the box and below, so
+    that it stays where it rises from; 1 well above."""
+    _, y = coordinates(rows, columns)
+    bottom = rows / max(rows, columns)
+    floor = (source.y + source.height) * bottom - _MARGIN
+    reach = source.height * bottom + 0.1
+    part = ((floor - y[:, :1]) / reach).clamp(0, 1)
+    return part * (2 - part)
