@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from wisp.smoke.fields import SHAPES, Field
-from wisp.smoke.noise import GRID_PX, Dice, RowBlocks, blur, grid_shape, resample_matrix, warp
+from wisp.smoke.noise import GRID_PX, Dice, RowBlocks, blur, grid_shape, resample_lines, warp
 from wisp.smoke.optics import coverage, opacity
 
 # Detail finer than the grid: (cells along the long side, relative change of density).
 _DETAIL = ((320.0, 0.055), (800.0, 0.035), (2000.0, 0.022))
 _TILE_PX = 256
-_BLOCK_ROWS = 128
+_BLOCK_ROWS = 32
 MIN_COVERAGE = 0.05
 """At strength 1 at least this part of every picture has an opacity above 0.1."""
 
@@ -55,31 +55,40 @@ class SmokeLayer:
     ) -> None:
         self.grid_density, self.grid_airlight, self.scatter = grid_density, grid_airlight, scatter
         self.height, self.width = height, width
-        self._density = RowBlocks(grid_density, height, width)
-        self._airlight = RowBlocks(grid_airlight, height, width)
+        self._density = RowBlocks(grid_density.clamp(min=0), height, width)
         self._details: list[tuple[Tensor, float, float]] = []
         long_side = max(height, width)
         for octave, (cells, amount) in enumerate(_DETAIL):
             # Shown only as far as the picture can: two pixels per cell, faded in.
             visible = min(1.0, max(0.0, long_side / cells - 1.0))
             if visible > 0:
+                step = cells / long_side
                 turned = tile.roll(37 * octave, 0)
-                line = _periodic(turned.T, torch.arange(width), cells / long_side).T.contiguous()
-                self._details.append((line, cells / long_side, amount * visible))
+                parts = [_periodic(_TILE_PX, *part, step) for part in _blocks(0, width, 256)]
+                line = torch.cat([turned[:, index] @ weights.T for weights, index in parts], 1)
+                self._details.append((line, step, amount * visible))
 
     def density_rows(self, top: int, bottom: int) -> Tensor:
         """τ [bottom - top, width] of the rows from ``top`` to below ``bottom``."""
-        block = self._density(top, bottom)
+        return torch.cat([self._tau(*block, 0, self.width) for block in _blocks(top, bottom)])
+
+    def _tau(self, top: int, bottom: int, left: int, right: int) -> Tensor:
+        """τ of one block of rows, in the columns from ``left`` to before ``right``."""
+        block = self._density(top, bottom, left, right)
         if self._details:
-            change = torch.ones_like(block)
+            weights, lines = [], []
             for line, step, amount in self._details:
-                change.add_(_periodic(line, torch.arange(top, bottom), step), alpha=amount)
-            block.mul_(change.clamp_(min=0))
-        return block.clamp_(min=0)
+                weight, index = _periodic(_TILE_PX, top, bottom, step)
+                weights.append(weight.mul_(amount))
+                lines.append(line[index, left:right])
+            change = torch.cat(weights, 1) @ torch.cat(lines)
+            block.mul_(change.add_(1).clamp_(min=0))
+        return block
 
     def airlight_rows(self, top: int, bottom: int) -> Tensor:
         """A [3, bottom - top, width] of the rows from ``top`` to below ``bottom``."""
-        return self._airlight(top, bottom).clamp_(-1, 1)
+        airlight = RowBlocks(self.grid_airlight.clamp(-1, 1), self.height, self.width)
+        return torch.cat([airlight(*block) for block in _blocks(top, bottom)], 1).clamp_(-1, 1)
 
     def apply(
         self, image: Tensor, strength: float = 1.0, keep_density: bool = True
@@ -90,38 +99,39 @@ class SmokeLayer:
         layer's size. Works in blocks of rows: memory beyond the results is a few megabytes.
         """
         eight_bit = image.dtype == torch.uint8
-        behind = self._backdrop(image) if self.scatter > 0 else None
-        mask = torch.empty(self.height, self.width, dtype=torch.uint8)
-        kept = torch.empty(self.height, self.width) if keep_density else None
-        for top in range(0, self.height, _BLOCK_ROWS):
-            bottom = min(self.height, top + _BLOCK_ROWS)
-            tau = self.density_rows(top, bottom).mul_(strength)
-            if kept is not None:
-                kept[top:bottom] = tau
-            cover = opacity(tau)
-            mask[top:bottom] = (cover * 255).add_(0.5).to(torch.uint8)
-            if not bool(cover.any()):
+        planes = image.permute(2, 0, 1) if eight_bit else image
+        # In the units of the pixels; half a level more, for cutting off then rounds.
+        scale, shift = (127.5, 128.0) if eight_bit else (1.0, 0.0)
+        behind = None
+        if self.scatter > 0:
+            behind = RowBlocks(self._backdrop(image) * scale + shift, self.height, self.width)
+        grid_airlight = self.grid_airlight.clamp(-1, 1) * scale + shift
+        airlight = RowBlocks(grid_airlight, self.height, self.width)
+        mask = torch.zeros(self.height, self.width, dtype=torch.uint8)
+        kept = torch.zeros(self.height, self.width) if keep_density else None
+        for top, bottom in _blocks(0, self.height):
+            left, right = self._density.columns(top, bottom)
+            if left == right or strength == 0:
                 continue
-            air = self.airlight_rows(top, bottom)
+            window = (slice(top, bottom), slice(left, right))
+            tau = self._tau(top, bottom, left, right).mul_(strength)
+            if kept is not None:
+                kept[window] = tau
+            cover = opacity(tau)
+            mask[window] = (cover * 255).add_(0.5)
+            rows = planes[:, *window]
             if eight_bit:
-                rows = image[top:bottom].permute(2, 0, 1).float().div_(127.5).sub_(1)
-            else:
-                rows = image[:, top:bottom]
+                rows = rows.to(torch.float32, memory_format=torch.contiguous_format).add_(0.5)
             if behind is not None:
-                rows = torch.lerp(rows, behind(top, bottom).clamp_(-1, 1), self.scatter * cover)
-            result = torch.lerp(rows, air, cover)
-            if eight_bit:
-                result.add_(1).mul_(127.5).add_(0.5)
-                image[top:bottom] = result.to(torch.uint8).permute(1, 2, 0)
-            else:
-                image[:, top:bottom] = result
+                blurred = behind(top, bottom, left, right)
+                rows = torch.lerp(rows, blurred, self.scatter * cover)
+            planes[:, *window] = torch.lerp(rows, airlight(top, bottom, left, right), cover)
         return kept, mask
 
-    def _backdrop(self, image: Tensor) -> RowBlocks:
-        """The scene as it looks through scattering smoke: blurred."""
+    def _backdrop(self, image: Tensor) -> Tensor:
+        """The scene as it looks through scattering smoke, on the grid [3, h, w]: blurred."""
         small = thumbnail(image, self.grid_density.shape)
-        soft = torch.stack([blur(channel, 0.006) for channel in small])
-        return RowBlocks(soft, self.height, self.width)
+        return torch.stack([blur(channel, 0.006) for channel in small]).clamp_(-1, 1)
 
 
 def thumbnail(image: Tensor, shape: Sequence[int]) -> Tensor:
@@ -129,20 +139,28 @@ def thumbnail(image: Tensor, shape: Sequence[int]) -> Tensor:
     if image.dtype == torch.uint8:
         step = max(1, min(image.shape[0] // shape[0], image.shape[1] // shape[1]) // 3)
         image = image[::step, ::step].permute(2, 0, 1).float().div_(127.5).sub_(1)
-    down = resample_matrix(image.shape[1], shape[0])
-    across = resample_matrix(image.shape[2], shape[1])
-    return down @ (image @ across.T)
+    rows, columns = shape
+    return resample_lines(resample_lines(image, columns).mT, rows).mT
 
 
-def _periodic(tile: Tensor, index: Tensor, step: float) -> Tensor:
-    """Rows of a periodic ``tile`` [n, w] at ``index``·``step``, smoothly interpolated: [m, w]."""
-    position = (index + 0.5) * step
+def _blocks(first: int, last: int, size: int = _BLOCK_ROWS) -> list[tuple[int, int]]:
+    """The numbers from ``first`` to before ``last`` in blocks, as (first, last) of each."""
+    return [(start, min(last, start + size)) for start in range(first, last, size)]
+
+
+def _periodic(period: int, first: int, last: int, step: float) -> tuple[Tensor, Tensor]:
+    """Smooth interpolation at (``first`` … ``last`` - 1 and a half)·``step`` of what repeats after
+    ``period``: weights [last - first, n], and the index [n] of the points that they weigh."""
+    position = (torch.arange(first, last) + 0.5) * step
     low = position.floor()
     part = position - low
     part = part * part * (3 - 2 * part)
-    first = low.long() % tile.shape[0]
-    second = (first + 1) % tile.shape[0]
-    return torch.lerp(tile[first], tile[second], part[:, None])
+    start = int(low[0])
+    index = torch.arange(start, int(low[-1]) + 2)
+    weights = torch.zeros(last - first, len(index))
+    below = low.long()[:, None] - start
+    weights.scatter_(1, below, 1 - part[:, None]).scatter_(1, below + 1, part[:, None])
+    return weights, index % period
 
 
 class RandomSmoke(abc.ABC):

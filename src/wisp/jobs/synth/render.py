@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from wisp.config import SynthConfig
 from wisp.images import JpegRecipe, decode, encode_jpeg, jpeg_recipe
@@ -22,6 +22,7 @@ from wisp.smoke import box_of
 _COVERED = 0.1
 _BOX_LEVEL = 0.05
 _QUALITY_OF_OTHER_FORMATS = 95
+_PNG_FILTER_UP = 2
 
 Row = dict[str, Any]
 """A row of ``metadata.jsonl``."""
@@ -84,7 +85,7 @@ def _render_smoky(
         model=job.config.model,
         strength=round(strength, 6),
         seed=seed,
-        coverage=round(float((rendered.mask > _COVERED * 255).mean()), 6),
+        coverage=round(np.count_nonzero(rendered.mask > _COVERED * 255) / rendered.mask.size, 6),
         mean_opacity=round(float(rendered.mask.mean()) / 255, 6),
         box=None if box is None else list(box),
         width=pixels.shape[1],
@@ -111,7 +112,21 @@ def _row(photo: Photo, file_name: str, label: str, **values: Any) -> Row:  # noq
 
 
 def encode_mask(mask: NDArray[np.uint8]) -> bytes:
-    """An opacity mask uint8 [H, W] as PNG, compressed quickly rather than tightly."""
-    stream = io.BytesIO()
-    Image.fromarray(mask).save(stream, "PNG", compress_level=1)
-    return stream.getvalue()
+    """An opacity mask uint8 [H, W] as PNG, compressed quickly rather than tightly.
+
+    Opacity changes slowly: the difference to the pixel above always predicts it well, and what is
+    left are runs. Pillow would try five filters on every row, which takes twice as long as this.
+    """
+    height, width = mask.shape
+    lines = np.empty((height, width + 1), np.uint8)
+    lines[:, 0] = _PNG_FILTER_UP
+    lines[0, 1:] = mask[0]
+    np.subtract(mask[1:], mask[:-1], out=lines[1:, 1:])
+    packer = zlib.compressobj(level=1, strategy=zlib.Z_RLE)
+    pixels = packer.compress(lines) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)  # 8 bit grey, not interlaced
+    chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
