@@ -165,32 +165,29 @@ def _gauss_matrix(count: int, sigma_px: float) -> Tensor:
     return weights / weights.sum(1, keepdim=True)
 
 
-def support(weights: Tensor) -> tuple[int, int]:
-    """First column and one past the last column of ``weights`` [n, m] that hold anything."""
-    used = weights.any(0).nonzero()
-    return int(used[0]), int(used[-1]) + 1
-
-
 class RowBlocks:
     """``grid`` [..., h, w] resampled to ``height`` x ``width``, a block of rows at a time."""
 
     def __init__(self, grid: Tensor, height: int, width: int, sharp: bool = False) -> None:
+        self._height, self._sharp = height, sharp
         self._down = resample_matrix(grid.shape[-2], height, sharp)
         self._wide = resample_lines(grid, width, sharp)
 
     def __call__(self, top: int, bottom: int, left: int = 0, right: int | None = None) -> Tensor:
         """Rows from ``top`` to below ``bottom``: [..., bottom - top, width], or of them the columns
         from ``left`` to before ``right``."""
-        weights = self._down[top:bottom]
-        first, last = support(weights)
-        return weights[:, first:last] @ self._wide[..., first:last, left:right]
+        first, last = self._sources(top, bottom)
+        return self._down[top:bottom, first:last] @ self._wide[..., first:last, left:right]
 
     def columns(self, top: int, bottom: int) -> tuple[int, int]:
         """First column and one past the last that are not 0 in these rows of a ``grid`` [h, w] ≥ 0;
         (0, 0) if there are none."""
-        first, last = support(self._down[top:bottom])
+        first, last = self._sources(top, bottom)
         used = self._wide[first:last].amax(0).nonzero()
         return (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0)
+
+    def _sources(self, top: int, bottom: int) -> tuple[int, int]:
+        return _sources(self._down.shape[1], self._height, top, bottom, self._sharp)
 
 
 def resample_lines(lines: Tensor, target: int, sharp: bool = False) -> Tensor:
@@ -199,13 +196,28 @@ def resample_lines(lines: Tensor, target: int, sharp: bool = False) -> Tensor:
     Each point depends on a few neighbours only: done in parts, most of the zeros of
     :func:`resample_matrix` are never multiplied.
     """
-    matrix = resample_matrix(lines.shape[-1], target, sharp)
+    source = lines.shape[-1]
+    matrix = resample_matrix(source, target, sharp)
     result = lines.new_empty(*lines.shape[:-1], target)
     for start in range(0, target, _PART):
-        part = matrix[start : start + _PART]
-        first, last = support(part)
-        result[..., start : start + _PART] = lines[..., first:last] @ part[:, first:last].T
+        stop = min(target, start + _PART)
+        first, last = _sources(source, target, start, stop, sharp)
+        result[..., start:stop] = lines[..., first:last] @ matrix[start:stop, first:last].T
     return result
+
+
+def _kernel_width(source: int, target: int, sharp: bool) -> float:
+    """Half the reach of the kernel that resamples ``source`` points to ``target``, in points."""
+    return max(1.0, (1.0 if sharp else 0.75) * source / target)
+
+
+def _sources(source: int, target: int, start: int, stop: int, sharp: bool) -> tuple[int, int]:
+    """First and one past the last of ``source`` points that count from ``start`` to before ``stop``
+    of ``target``: outside of them :func:`resample_matrix` is 0."""
+    reach = 2 * _kernel_width(source, target, sharp)
+    first = math.ceil((start + 0.5) * source / target - 0.5 - reach)
+    last = math.floor((stop - 0.5) * source / target - 0.5 + reach)
+    return min(max(first, 0), source - 1), min(max(last, 0), source - 1) + 1
 
 
 @functools.lru_cache(maxsize=6)  # photos of one camera all need the same few
@@ -217,7 +229,7 @@ def resample_matrix(source: int, target: int, sharp: bool = False) -> Tensor:
     shrinking; rows sum to 1. The matrix is shared between callers: do not write to it.
     """
     scale = source / target
-    width = max(1.0, (1.0 if sharp else 0.75) * scale)
+    width = _kernel_width(source, target, sharp)
     centre = (torch.arange(target, dtype=torch.float64)[:, None] + 0.5) * scale - 0.5
     # Only the points within reach of the kernel, 2 widths to each side, are looked at.
     index = (centre - 2 * width).ceil() + torch.arange(math.floor(4 * width) + 1)

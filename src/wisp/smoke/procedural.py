@@ -11,17 +11,16 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from wisp.smoke.detail import BLOCK_ROWS, Detail
 from wisp.smoke.fields import SHAPES, Field
 from wisp.smoke.noise import GRID_PX, Dice, RowBlocks, blur, grid_shape, resample_lines, warp
 from wisp.smoke.optics import coverage, opacity
 
-# Detail finer than the grid: (cells along the long side, relative change of density).
-_DETAIL = ((320.0, 0.055), (800.0, 0.035), (2000.0, 0.022))
 _TILE_PX = 256
-_BLOCK_ROWS = 32
 MIN_COVERAGE = 0.05
 """At strength 1 at least this part of every picture has an opacity above 0.1."""
 
@@ -56,39 +55,29 @@ class SmokeLayer:
         self.grid_density, self.grid_airlight, self.scatter = grid_density, grid_airlight, scatter
         self.height, self.width = height, width
         self._density = RowBlocks(grid_density.clamp(min=0), height, width)
-        self._details: list[tuple[Tensor, float, float]] = []
-        long_side = max(height, width)
-        for octave, (cells, amount) in enumerate(_DETAIL):
-            # Shown only as far as the picture can: two pixels per cell, faded in.
-            visible = min(1.0, max(0.0, long_side / cells - 1.0))
-            if visible > 0:
-                step = cells / long_side
-                turned = tile.roll(37 * octave, 0)
-                parts = [_periodic(_TILE_PX, *part, step) for part in _blocks(0, width, 256)]
-                line = torch.cat([turned[:, index] @ weights.T for weights, index in parts], 1)
-                self._details.append((line, step, amount * visible))
+        self._detail = Detail(tile, height, width)
 
     def density_rows(self, top: int, bottom: int) -> Tensor:
         """τ [bottom - top, width] of the rows from ``top`` to below ``bottom``."""
-        return torch.cat([self._tau(*block, 0, self.width) for block in _blocks(top, bottom)])
+        first = top // BLOCK_ROWS * BLOCK_ROWS
+        blocks = [self._tau(*block, 0, self.width) for block in self._blocks(first, bottom)]
+        return torch.cat(blocks)[top - first : bottom - first]
+
+    def _blocks(self, top: int, bottom: int) -> list[tuple[int, int]]:
+        """First row and one past the last of each block from ``top``, until ``bottom`` is in."""
+        return [(row, min(self.height, row + BLOCK_ROWS)) for row in range(top, bottom, BLOCK_ROWS)]
 
     def _tau(self, top: int, bottom: int, left: int, right: int) -> Tensor:
         """τ of one block of rows, in the columns from ``left`` to before ``right``."""
         block = self._density(top, bottom, left, right)
-        if self._details:
-            weights, lines = [], []
-            for line, step, amount in self._details:
-                weight, index = _periodic(_TILE_PX, top, bottom, step)
-                weights.append(weight.mul_(amount))
-                lines.append(line[index, left:right])
-            change = torch.cat(weights, 1) @ torch.cat(lines)
-            block.mul_(change.add_(1).clamp_(min=0))
+        if self._detail.visible:
+            block.mul_(self._detail(top, bottom, left, right))
         return block
 
     def airlight_rows(self, top: int, bottom: int) -> Tensor:
         """A [3, bottom - top, width] of the rows from ``top`` to below ``bottom``."""
         airlight = RowBlocks(self.grid_airlight.clamp(-1, 1), self.height, self.width)
-        return torch.cat([airlight(*block) for block in _blocks(top, bottom)], 1).clamp_(-1, 1)
+        return airlight(top, bottom).clamp_(-1, 1)
 
     def apply(
         self, image: Tensor, strength: float = 1.0, keep_density: bool = True
@@ -109,23 +98,25 @@ class SmokeLayer:
         airlight = RowBlocks(grid_airlight, self.height, self.width)
         mask = torch.zeros(self.height, self.width, dtype=torch.uint8)
         kept = torch.zeros(self.height, self.width) if keep_density else None
-        for top, bottom in _blocks(0, self.height):
+        for top, bottom in self._blocks(0, self.height):
             left, right = self._density.columns(top, bottom)
             if left == right or strength == 0:
                 continue
             window = (slice(top, bottom), slice(left, right))
-            tau = self._tau(top, bottom, left, right).mul_(strength)
+            tau = self._tau(top, bottom, left, right)
             if kept is not None:
-                kept[window] = tau
-            cover = opacity(tau)
-            mask[window] = (cover * 255).add_(0.5)
+                torch.mul(tau, strength, out=kept[window])
+            cover = opacity(tau, strength)
+            # numpy cuts off to 8 bits, and puts colours side by side, faster than torch does.
+            mask.numpy()[window] = (cover * 255).add_(0.5).numpy()
             rows = planes[:, *window]
             if eight_bit:
                 rows = rows.to(torch.float32, memory_format=torch.contiguous_format).add_(0.5)
             if behind is not None:
-                blurred = behind(top, bottom, left, right)
-                rows = torch.lerp(rows, blurred, self.scatter * cover)
-            planes[:, *window] = torch.lerp(rows, airlight(top, bottom, left, right), cover)
+                rows.lerp_(behind(top, bottom, left, right), self.scatter * cover)
+            rows.lerp_(airlight(top, bottom, left, right), cover)
+            if eight_bit:
+                np.stack(rows.numpy().astype(np.uint8), axis=-1, out=image[window].numpy())
         return kept, mask
 
     def _backdrop(self, image: Tensor) -> Tensor:
@@ -141,26 +132,6 @@ def thumbnail(image: Tensor, shape: Sequence[int]) -> Tensor:
         image = image[::step, ::step].permute(2, 0, 1).float().div_(127.5).sub_(1)
     rows, columns = shape
     return resample_lines(resample_lines(image, columns).mT, rows).mT
-
-
-def _blocks(first: int, last: int, size: int = _BLOCK_ROWS) -> list[tuple[int, int]]:
-    """The numbers from ``first`` to before ``last`` in blocks, as (first, last) of each."""
-    return [(start, min(last, start + size)) for start in range(first, last, size)]
-
-
-def _periodic(period: int, first: int, last: int, step: float) -> tuple[Tensor, Tensor]:
-    """Smooth interpolation at (``first`` … ``last`` - 1 and a half)·``step`` of what repeats after
-    ``period``: weights [last - first, n], and the index [n] of the points that they weigh."""
-    position = (torch.arange(first, last) + 0.5) * step
-    low = position.floor()
-    part = position - low
-    part = part * part * (3 - 2 * part)
-    start = int(low[0])
-    index = torch.arange(start, int(low[-1]) + 2)
-    weights = torch.zeros(last - first, len(index))
-    below = low.long()[:, None] - start
-    weights.scatter_(1, below, 1 - part[:, None]).scatter_(1, below + 1, part[:, None])
-    return weights, index % period
 
 
 class RandomSmoke(abc.ABC):
