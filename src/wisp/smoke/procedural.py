@@ -116,7 +116,7 @@ class SmokeLayer:
                 rows.lerp_(behind(top, bottom, left, right), self.scatter * cover)
             rows.lerp_(airlight(top, bottom, left, right), cover)
             if eight_bit:
-                np.stack(rows.numpy().astype(np.uint8), axis=-1, out=image[window].numpy())
+                np.stack(list(rows.numpy().astype(np.uint8)), axis=-1, out=image[window].numpy())
         return kept, mask
 
     def _backdrop(self, image: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from wisp.config import SynthConfig
 from wisp.images import JpegRecipe, decode, encode_jpeg, jpeg_recipe
@@ -23,6 +24,7 @@ _COVERED = 0.1
 _BOX_LEVEL = 0.05
 _QUALITY_OF_OTHER_FORMATS = 95
 _PNG_FILTER_UP = 2
+_STRIP_ROWS = 32
 
 Row = dict[str, Any]
 """A row of ``metadata.jsonl``."""
@@ -52,12 +54,21 @@ def render_photo(job: Job, photo: Photo) -> list[Row]:
     write_bytes(job.out / photo.clean_file(), clean)
     del clean
     rows = [_row(photo, photo.clean_file(), "clean")]
-    pixels = np.array(image)
+    pixels = _pixels(image)
     del image
     for copy in range(1, job.config.per_photo + 1):
         last = copy == job.config.per_photo
         rows.append(_render_smoky(job, photo, copy, pixels if last else pixels.copy(), quality))
     return rows
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """``image`` (RGB) as an array [H, W, 3]; in strips, as np.array makes two more whole copies."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, _STRIP_ROWS):
+        strip = (0, top, image.width, min(image.height, top + _STRIP_ROWS))
+        pixels[top : top + _STRIP_ROWS] = np.asarray(image.crop(strip))
+    return pixels
 
 
 def _quality(config: SynthConfig, path: Path) -> int | JpegRecipe:
@@ -123,7 +134,7 @@ def encode_mask(mask: NDArray[np.uint8]) -> bytes:
     lines[0, 1:] = mask[0]
     np.subtract(mask[1:], mask[:-1], out=lines[1:, 1:])
     packer = zlib.compressobj(level=1, strategy=zlib.Z_RLE)
-    pixels = packer.compress(lines) + packer.flush()
+    pixels = packer.compress(lines.data) + packer.flush()
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)  # 8 bit grey, not interlaced
     chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
