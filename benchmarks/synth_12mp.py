@@ -1,9 +1,9 @@
-"""`synth --model procedural` on 12-megapixel photos, next to merely decoding and encoding them.
+"""`synth` on 12-megapixel photos, next to merely decoding and encoding them.
 
 Both make the same files: per photo two JPEGs of quality 95 and one 8-bit PNG; both use the same
 number of threads. Each runs in a process of its own, whose peak memory is taken from the kernel.
 
-    python benchmarks/synth_12mp.py --photos 8 --out result.json
+    python benchmarks/synth_12mp.py --photos 8 --out result.json    # --model runs/smoke
 """
 
 from __future__ import annotations
@@ -57,21 +57,24 @@ def recode(photos: Path, out: Path, workers: int) -> None:
         list(pool.map(one, sorted(photos.glob("*.jpg"))))
 
 
-def synthesise(photos: Path, out: Path, workers: int) -> None:
+def synthesise(photos: Path, out: Path, workers: int, model: str) -> None:
     """The whole job, as a user runs it, but without the fingerprint probe."""
     from wisp.config import SynthConfig
     from wisp.jobs import synth
 
-    synth.run(SynthConfig((str(photos),), out=out, probe=False, workers=workers))
+    synth.run(SynthConfig((str(photos),), out=out, model=model, probe=False, workers=workers))
 
 
-def child(job: str, photos: Path, out: Path, workers: int) -> None:
+def child(job: str, photos: Path, out: Path, workers: int, model: str) -> None:
     """Do one job; print its seconds and its peak memory as JSON."""
     import torch  # noqa: F401 - its import is part of neither time
 
     base_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start_s, start_cpu_s = time.monotonic(), time.process_time()
-    (synthesise if job == "synth" else recode)(photos, out, workers)
+    if job == "synth":
+        synthesise(photos, out, workers, model)
+    else:
+        recode(photos, out, workers)
     print(
         json.dumps(
             {
@@ -84,10 +87,10 @@ def child(job: str, photos: Path, out: Path, workers: int) -> None:
     )
 
 
-def measure(job: str, photos: Path, out: Path, workers: int) -> dict[str, float]:
+def measure(job: str, photos: Path, out: Path, workers: int, model: str) -> dict[str, float]:
     """Run ``job`` in a fresh process."""
     done = subprocess.run(
-        [sys.executable, __file__, "--child", job, str(photos), str(out), str(workers)],
+        [sys.executable, __file__, "--child", job, str(photos), str(out), str(workers), model],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -103,14 +106,15 @@ def main() -> None:
     """Render photos, measure both jobs in turn, write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--photos", type=int, default=8, help="photos to render")
+    parser.add_argument("--model", default="procedural", help="as of wisp synth, smoke by layers")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--repeats", type=int, default=2, help="runs of each job; the best counts")
     parser.add_argument("--out", type=Path, default=None, help="JSON file to write")
-    parser.add_argument("--child", nargs=4, metavar=("JOB", "PHOTOS", "OUT", "WORKERS"))
+    parser.add_argument("--child", nargs=5, metavar=("JOB", "PHOTOS", "OUT", "WORKERS", "MODEL"))
     arguments = parser.parse_args()
     if arguments.child:
-        job, photos, out, workers = arguments.child
-        child(job, Path(photos), Path(out), int(workers))
+        job, photos, out, workers, model = arguments.child
+        child(job, Path(photos), Path(out), int(workers), model)
         return
     with tempfile.TemporaryDirectory() as folder:
         photos = Path(folder) / "photos"
@@ -121,10 +125,11 @@ def main() -> None:
         for repeat in range(arguments.repeats):
             for job, results in runs.items():
                 out = Path(folder) / f"{job}-{repeat}"
-                results.append(measure(job, photos, out, arguments.workers))
+                results.append(measure(job, photos, out, arguments.workers, arguments.model))
     best = {job: max(found, key=lambda run: run["images_per_s"]) for job, found in runs.items()}
     least = {job: min(run["cpu_seconds"] for run in found) for job, found in runs.items()}
     result = {
+        "model": arguments.model,
         "photos": arguments.photos,
         "pixels": [WIDTH, HEIGHT],
         "workers": arguments.workers,

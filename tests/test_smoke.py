@@ -17,7 +17,8 @@ from wisp.smoke import (
     remove_smoke,
     transmission,
 )
-from wisp.smoke.noise import Dice, fbm, resample_matrix
+from wisp.smoke.detail import Detail
+from wisp.smoke.noise import Dice, fbm, resample_lines, resample_matrix
 
 QUICK = settings(max_examples=20, deadline=None)
 seeds = st.integers(0, 2**31)
@@ -144,6 +145,27 @@ def test_row_blocks_put_together_are_the_whole():
     blocks = RowBlocks(torch.rand(3, 20, 30), 101, 77)
     parts = torch.cat([blocks(top, min(101, top + 16)) for top in range(0, 101, 16)], dim=1)
     torch.testing.assert_close(parts, blocks(0, 101), atol=1e-6, rtol=0)
+
+
+def test_row_blocks_know_their_columns_and_give_any_window():
+    grid = torch.zeros(20, 30)
+    grid[6:9, 11:14] = torch.rand(3, 3) + 0.1
+    blocks = RowBlocks(grid, 200, 300)
+    whole = blocks(0, 200)
+    for top in range(0, 200, 40):
+        left, right = blocks.columns(top, top + 40)
+        used = whole[top : top + 40].any(0).nonzero().flatten()
+        assert (left, right) == ((int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0))
+        window = blocks(top, top + 40, left, right)
+        torch.testing.assert_close(window, whole[top : top + 40, left:right])
+
+
+@QUICK
+@given(st.integers(2, 60), st.integers(1, 400), st.booleans())
+def test_resampling_in_parts_is_the_product_with_the_whole_matrix(source, target, sharp):
+    lines = torch.rand(2, 5, source, generator=torch.Generator().manual_seed(source))
+    expected = lines @ resample_matrix(source, target, sharp).T
+    torch.testing.assert_close(resample_lines(lines, target, sharp), expected, atol=1e-5, rtol=0)
 
 
 def test_noise_has_unit_strength_and_finer_octaves_are_weaker():
@@ -290,3 +312,19 @@ def test_procedural_smoke_looks_the_same_at_every_resolution():
     assert float((shrunk - few).abs().mean() / few.mean()) < 0.06
     fine = many - torch.nn.functional.avg_pool2d(many[None], 5, 1, 2)[0]
     assert float(fine.abs().max()) > 0  # there is detail below the grid
+
+
+def test_detail_interpolates_its_tile_and_rows_do_not_depend_on_the_block_they_are_asked_in():
+    height, width = 75, 640
+    tile = torch.randn(256, 256, generator=torch.Generator().manual_seed(0))
+    detail = Detail(tile, height, width)
+    # One octave shows at this size, in full: 320 cells along the long side, every second pixel.
+    row, column = 70, 601
+    smooth = [(0.25 * 0.25 * 2.5, 0.75 * 0.75 * 1.5)[(n % 2)] for n in (row, column)]
+    down, across = (torch.tensor([1 - part, part]) for part in smooth)
+    corner = tile[[35, 36]][:, [300 % 256, 301 % 256]]
+    expected = 1 + 0.055 * float(down @ corner @ across)
+    assert float(detail(64, 75, 0, width)[row - 64, column]) == pytest.approx(expected, abs=1e-5)
+    assert not Detail(tile, 240, 320).visible
+    layer = ProceduralSmoke().layer(photo(1, height, width)[0], torch.Generator().manual_seed(3))
+    assert torch.equal(layer.density_rows(40, 71), layer.density_rows(0, 75)[40:71])

@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from wisp.images import decode, encode_jpeg, jpeg_recipe, scan
 from wisp.images import find_images as find
 from wisp.jobs import synth
 from wisp.jobs.synth.plan import make_plan
+from wisp.jobs.synth.render import encode_mask
 from wisp.models import load
 from wisp.networks.generator import ResnetGenerator
 from wisp.rundir import RunDir, read_json, write_json
@@ -327,6 +329,22 @@ def test_gallery_card_and_result_describe_the_set(photos, tmp_path):
 
 
 # --- a CycleGAN as model
+
+
+@pytest.mark.parametrize("size", [(1, 1), (16, 1), (1, 16), (61, 83)])
+def test_masks_are_packed_without_loss(size):
+    rng = np.random.default_rng(0)
+    for mask in (
+        rng.integers(0, 256, size, dtype=np.uint8),
+        np.zeros(size, np.uint8),
+        np.linspace(0, 255, size[0] * size[1]).astype(np.uint8).reshape(size)[::-1],
+    ):
+        data = encode_mask(mask)
+        with Image.open(io.BytesIO(data)) as image:
+            image.verify()  # the checksums, too
+        image = Image.open(io.BytesIO(data))
+        assert image.mode == "L"
+        assert np.array_equal(np.asarray(image), mask)
 
 
 def test_a_cyclegan_makes_a_set_without_masks_and_reconstructs_the_clean_class(photos, tmp_path):

@@ -18,6 +18,7 @@ from torch import Tensor
 
 GRID_PX = 384
 """Long side of the grid that smoke is computed on [px]."""
+_PART = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,15 +169,55 @@ class RowBlocks:
     """``grid`` [..., h, w] resampled to ``height`` x ``width``, a block of rows at a time."""
 
     def __init__(self, grid: Tensor, height: int, width: int, sharp: bool = False) -> None:
+        self._height, self._sharp = height, sharp
         self._down = resample_matrix(grid.shape[-2], height, sharp)
-        self._wide = grid @ resample_matrix(grid.shape[-1], width, sharp).T
+        self._wide = resample_lines(grid, width, sharp)
 
-    def __call__(self, top: int, bottom: int) -> Tensor:
-        """Rows from ``top`` to below ``bottom``: [..., bottom - top, width]."""
-        weights = self._down[top:bottom]
-        used = weights.any(0).nonzero()
-        first, last = int(used[0]), int(used[-1]) + 1
-        return weights[:, first:last] @ self._wide[..., first:last, :]
+    def __call__(self, top: int, bottom: int, left: int = 0, right: int | None = None) -> Tensor:
+        """Rows from ``top`` to below ``bottom``: [..., bottom - top, width], or of them the columns
+        from ``left`` to before ``right``."""
+        first, last = self._sources(top, bottom)
+        return self._down[top:bottom, first:last] @ self._wide[..., first:last, left:right]
+
+    def columns(self, top: int, bottom: int) -> tuple[int, int]:
+        """First column and one past the last that are not 0 in these rows of a ``grid`` [h, w] ≥ 0;
+        (0, 0) if there are none."""
+        first, last = self._sources(top, bottom)
+        used = self._wide[first:last].amax(0).nonzero()
+        return (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0)
+
+    def _sources(self, top: int, bottom: int) -> tuple[int, int]:
+        return _sources(self._down.shape[1], self._height, top, bottom, self._sharp)
+
+
+def resample_lines(lines: Tensor, target: int, sharp: bool = False) -> Tensor:
+    """``lines`` [..., h, w] resampled along the last axis: [..., h, target].
+
+    Each point depends on a few neighbours only: done in parts, most of the zeros of
+    :func:`resample_matrix` are never multiplied.
+    """
+    source = lines.shape[-1]
+    matrix = resample_matrix(source, target, sharp)
+    result = lines.new_empty(*lines.shape[:-1], target)
+    for start in range(0, target, _PART):
+        stop = min(target, start + _PART)
+        first, last = _sources(source, target, start, stop, sharp)
+        result[..., start:stop] = lines[..., first:last] @ matrix[start:stop, first:last].T
+    return result
+
+
+def _kernel_width(source: int, target: int, sharp: bool) -> float:
+    """Half the reach of the kernel that resamples ``source`` points to ``target``, in points."""
+    return max(1.0, (1.0 if sharp else 0.75) * source / target)
+
+
+def _sources(source: int, target: int, start: int, stop: int, sharp: bool) -> tuple[int, int]:
+    """First and one past the last of ``source`` points that count from ``start`` to before ``stop``
+    of ``target``: outside of them :func:`resample_matrix` is 0."""
+    reach = 2 * _kernel_width(source, target, sharp)
+    first = math.ceil((start + 0.5) * source / target - 0.5 - reach)
+    last = math.floor((stop - 0.5) * source / target - 0.5 + reach)
+    return min(max(first, 0), source - 1), min(max(last, 0), source - 1) + 1
 
 
 @functools.lru_cache(maxsize=6)  # photos of one camera all need the same few
@@ -188,19 +229,18 @@ def resample_matrix(source: int, target: int, sharp: bool = False) -> Tensor:
     shrinking; rows sum to 1. The matrix is shared between callers: do not write to it.
     """
     scale = source / target
-    width = max(1.0, (1.0 if sharp else 0.75) * scale)
-    pad = math.ceil(2 * width) + 1
-    centre = (torch.arange(target, dtype=torch.float64) + 0.5) * scale - 0.5
-    index = torch.arange(-pad, source + pad, dtype=torch.float64)
-    distance = (centre[:, None] - index).abs() / width
+    width = _kernel_width(source, target, sharp)
+    centre = (torch.arange(target, dtype=torch.float64)[:, None] + 0.5) * scale - 0.5
+    # Only the points within reach of the kernel, 2 widths to each side, are looked at.
+    index = (centre - 2 * width).ceil() + torch.arange(math.floor(4 * width) + 1)
+    distance = (centre - index).abs() / width
     if sharp:
         weights = _catmull_rom(distance)
     else:
         near = 2 / 3 - distance**2 + distance**3 / 2
         far = (2 - distance).clamp(min=0) ** 3 / 6
         weights = torch.where(distance < 1, near, far)
+    weights = (weights / weights.sum(1, keepdim=True)).float()
     # What falls off an end is given to the end.
-    weights[:, pad] += weights[:, :pad].sum(1)
-    weights[:, -pad - 1] += weights[:, -pad:].sum(1)
-    weights = weights[:, pad:-pad]
-    return (weights / weights.sum(1, keepdim=True)).float()
+    index = index.long().clamp_(0, source - 1)
+    return torch.zeros(target, source).scatter_add_(1, index, weights)

@@ -60,8 +60,8 @@ def coverage(smoke_opacity: Tensor, level: float = 0.1) -> float:
 
 def box_of(smoke_opacity: Tensor, level: float = 0.05) -> tuple[int, int, int, int] | None:
     """(x, y, width, height) [px] around opacity [H, W] above ``level``; None if there is none."""
-    above = smoke_opacity.reshape(smoke_opacity.shape[-2:]) > level
-    rows, columns = above.any(1).nonzero(), above.any(0).nonzero()
+    cover = smoke_opacity.reshape(smoke_opacity.shape[-2:])
+    rows, columns = ((cover.amax(axis) > level).nonzero() for axis in (1, 0))
     if rows.numel() == 0:
         return None
     top, left = int(rows[0]), int(columns[0])

@@ -10,19 +10,18 @@ import abc
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from wisp.smoke.detail import BLOCK_ROWS, Detail
 from wisp.smoke.fields import SHAPES, Field
-from wisp.smoke.noise import GRID_PX, Dice, RowBlocks, blur, grid_shape, resample_matrix
+from wisp.smoke.noise import GRID_PX, Dice, RowBlocks, blur, grid_shape, resample_lines
 from wisp.smoke.optics import coverage, opacity
 from wisp.smoke.placement import SourceBox, mobility, rising_plume, smoke_texture
 from wisp.smoke.shading import shading
 
-# Detail finer than the grid: (cells along the long side, relative change of density).
-_DETAIL = ((320.0, 0.055), (800.0, 0.035), (2000.0, 0.022))
 _TILE_PX = 256
-_BLOCK_ROWS = 128
 MIN_COVERAGE = 0.05
 """At strength 1 at least this part of every picture has an opacity above 0.1."""
 SOURCE_DENSITY = (2.0, 6.0)
@@ -60,18 +59,8 @@ class SmokeLayer:
     ) -> None:
         self.grid_density, self.grid_airlight, self.scatter = grid_density, grid_airlight, scatter
         self.tile, self.height, self.width = tile, height, width
-        self._risen_px = risen * max(height, width)
-        self._density = RowBlocks(grid_density, height, width)
-        self._airlight = RowBlocks(grid_airlight, height, width)
-        self._details: list[tuple[Tensor, float, float]] = []
-        long_side = max(height, width)
-        for octave, (cells, amount) in enumerate(_DETAIL):
-            # Shown only as far as the picture can: two pixels per cell, faded in.
-            visible = min(1.0, max(0.0, long_side / cells - 1.0))
-            if visible > 0:
-                turned = tile.roll(37 * octave, 0)
-                line = _periodic(turned.T, torch.arange(width), cells / long_side).T.contiguous()
-                self._details.append((line, cells / long_side, amount * visible))
+        self._density = RowBlocks(grid_density.clamp(min=0), height, width)
+        self._detail = Detail(tile, height, width, risen * max(height, width))
 
     def changed(self, grid_density: Tensor, grid_airlight: Tensor, risen: float) -> SmokeLayer:
         """The same smoke at another time, ``risen`` since."""
@@ -87,19 +76,25 @@ class SmokeLayer:
 
     def density_rows(self, top: int, bottom: int) -> Tensor:
         """τ [bottom - top, width] of the rows from ``top`` to below ``bottom``."""
-        block = self._density(top, bottom)
-        if self._details:
-            change = torch.ones_like(block)
-            for line, step, amount in self._details:
-                change.add_(
-                    _periodic(line, torch.arange(top, bottom) + self._risen_px, step), alpha=amount
-                )
-            block.mul_(change.clamp_(min=0))
-        return block.clamp_(min=0)
+        first = top // BLOCK_ROWS * BLOCK_ROWS
+        blocks = [self._tau(*block, 0, self.width) for block in self._blocks(first, bottom)]
+        return torch.cat(blocks)[top - first : bottom - first]
+
+    def _blocks(self, top: int, bottom: int) -> list[tuple[int, int]]:
+        """First row and one past the last of each block from ``top``, until ``bottom`` is in."""
+        return [(row, min(self.height, row + BLOCK_ROWS)) for row in range(top, bottom, BLOCK_ROWS)]
+
+    def _tau(self, top: int, bottom: int, left: int, right: int) -> Tensor:
+        """τ of one block of rows, in the columns from ``left`` to before ``right``."""
+        block = self._density(top, bottom, left, right)
+        if self._detail.visible:
+            block.mul_(self._detail(top, bottom, left, right))
+        return block
 
     def airlight_rows(self, top: int, bottom: int) -> Tensor:
         """A [3, bottom - top, width] of the rows from ``top`` to below ``bottom``."""
-        return self._airlight(top, bottom).clamp_(-1, 1)
+        airlight = RowBlocks(self.grid_airlight.clamp(-1, 1), self.height, self.width)
+        return airlight(top, bottom).clamp_(-1, 1)
 
     def apply(
         self, image: Tensor, strength: float = 1.0, keep_density: bool = True
@@ -110,38 +105,41 @@ class SmokeLayer:
         layer's size. Works in blocks of rows: memory beyond the results is a few megabytes.
         """
         eight_bit = image.dtype == torch.uint8
-        behind = self._backdrop(image) if self.scatter > 0 else None
-        mask = torch.empty(self.height, self.width, dtype=torch.uint8)
-        kept = torch.empty(self.height, self.width) if keep_density else None
-        for top in range(0, self.height, _BLOCK_ROWS):
-            bottom = min(self.height, top + _BLOCK_ROWS)
-            tau = self.density_rows(top, bottom).mul_(strength)
-            if kept is not None:
-                kept[top:bottom] = tau
-            cover = opacity(tau)
-            mask[top:bottom] = (cover * 255).add_(0.5).to(torch.uint8)
-            if not bool(cover.any()):
+        planes = image.permute(2, 0, 1) if eight_bit else image
+        # In the units of the pixels; half a level more, for cutting off then rounds.
+        scale, shift = (127.5, 128.0) if eight_bit else (1.0, 0.0)
+        behind = None
+        if self.scatter > 0:
+            behind = RowBlocks(self._backdrop(image) * scale + shift, self.height, self.width)
+        grid_airlight = self.grid_airlight.clamp(-1, 1) * scale + shift
+        airlight = RowBlocks(grid_airlight, self.height, self.width)
+        mask = torch.zeros(self.height, self.width, dtype=torch.uint8)
+        kept = torch.zeros(self.height, self.width) if keep_density else None
+        for top, bottom in self._blocks(0, self.height):
+            left, right = self._density.columns(top, bottom)
+            if left == right or strength == 0:
                 continue
-            air = self.airlight_rows(top, bottom)
+            window = (slice(top, bottom), slice(left, right))
+            tau = self._tau(top, bottom, left, right)
+            if kept is not None:
+                torch.mul(tau, strength, out=kept[window])
+            cover = opacity(tau, strength)
+            # numpy cuts off to 8 bits, and puts colours side by side, faster than torch does.
+            mask.numpy()[window] = (cover * 255).add_(0.5).numpy()
+            rows = planes[:, *window]
             if eight_bit:
-                rows = image[top:bottom].permute(2, 0, 1).float().div_(127.5).sub_(1)
-            else:
-                rows = image[:, top:bottom]
+                rows = rows.to(torch.float32, memory_format=torch.contiguous_format).add_(0.5)
             if behind is not None:
-                rows = torch.lerp(rows, behind(top, bottom).clamp_(-1, 1), self.scatter * cover)
-            result = torch.lerp(rows, air, cover)
+                rows.lerp_(behind(top, bottom, left, right), self.scatter * cover)
+            rows.lerp_(airlight(top, bottom, left, right), cover)
             if eight_bit:
-                result.add_(1).mul_(127.5).add_(0.5)
-                image[top:bottom] = result.to(torch.uint8).permute(1, 2, 0)
-            else:
-                image[:, top:bottom] = result
+                np.stack(list(rows.numpy().astype(np.uint8)), axis=-1, out=image[window].numpy())
         return kept, mask
 
-    def _backdrop(self, image: Tensor) -> RowBlocks:
-        """The scene as it looks through scattering smoke: blurred."""
+    def _backdrop(self, image: Tensor) -> Tensor:
+        """The scene as it looks through scattering smoke, on the grid [3, h, w]: blurred."""
         small = thumbnail(image, self.grid_density.shape)
-        soft = torch.stack([blur(channel, 0.006) for channel in small])
-        return RowBlocks(soft, self.height, self.width)
+        return torch.stack([blur(channel, 0.006) for channel in small]).clamp_(-1, 1)
 
 
 def thumbnail(image: Tensor, shape: Sequence[int]) -> Tensor:
@@ -149,20 +147,8 @@ def thumbnail(image: Tensor, shape: Sequence[int]) -> Tensor:
     if image.dtype == torch.uint8:
         step = max(1, min(image.shape[0] // shape[0], image.shape[1] // shape[1]) // 3)
         image = image[::step, ::step].permute(2, 0, 1).float().div_(127.5).sub_(1)
-    down = resample_matrix(image.shape[1], shape[0])
-    across = resample_matrix(image.shape[2], shape[1])
-    return down @ (image @ across.T)
-
-
-def _periodic(tile: Tensor, index: Tensor, step: float) -> Tensor:
-    """Rows of a periodic ``tile`` [n, w] at ``index``·``step``, smoothly interpolated: [m, w]."""
-    position = (index + 0.5) * step
-    low = position.floor()
-    part = position - low
-    part = part * part * (3 - 2 * part)
-    first = low.long() % tile.shape[0]
-    second = (first + 1) % tile.shape[0]
-    return torch.lerp(tile[first], tile[second], part[:, None])
+    rows, columns = shape
+    return resample_lines(resample_lines(image, columns).mT, rows).mT
 
 
 class RandomSmoke(abc.ABC):
