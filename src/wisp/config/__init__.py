@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from wisp.config.checks import Device, Precision, parse_strength
 from wisp.config.classify import ClassifyConfig
+from wisp.config.compare import REAL, CompareConfig, Contender, parse_models
 from wisp.config.demo import DemoConfig
 from wisp.config.evaluate import EvaluateConfig
 from wisp.config.predict import PredictConfig
@@ -16,8 +17,11 @@ from wisp.config.synth import SynthConfig
 from wisp.config.train import TRAIN_DEFAULTS, TrainConfig
 
 __all__ = [
+    "REAL",
     "TRAIN_DEFAULTS",
     "ClassifyConfig",
+    "CompareConfig",
+    "Contender",
     "DemoConfig",
     "Device",
     "EvaluateConfig",
@@ -26,6 +30,7 @@ __all__ = [
     "SynthConfig",
     "TrainConfig",
     "from_json",
+    "parse_models",
     "parse_strength",
     "to_json",
 ]

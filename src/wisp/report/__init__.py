@@ -19,8 +19,8 @@ __all__ = ["write_report"]
 def write_report(run: Path) -> Path:
     """Write ``run/report.html`` and return its path.
 
-    ``run`` is a directory made by ``train``, ``synth``, ``classify``, ``evaluate`` or ``demo``. The
-    report of an evaluation follows the parents recorded in ``inputs.json`` and shows detector, data
+    ``run`` is a directory made by ``train``, ``synth``, ``classify``, ``evaluate``, ``compare`` or
+    ``demo``. The report of an evaluation follows the parents recorded in ``inputs.json`` and shows detector, data
     set and smoke model too, as far as they are still there. Files that are missing or broken are
     named in the report instead of ending it.
 

@@ -43,14 +43,14 @@ def render_photo(job: Job, photo: Photo) -> list[Row]:
     Raises UnreadableImageError if the photo has gone bad, WispError if the disk is full.
     """
     image = decode(photo.path)
-    quality = _quality(job.config, photo.path)
+    quality = quality_of(job.config, photo.path)
     if job.reconstruct:
         clean = encode_jpeg(job.model.reconstruct(image), quality)
     else:
         clean = encode_jpeg(image, quality)
     write_bytes(job.out / photo.clean_file(), clean)
     del clean
-    rows = [_row(photo, photo.clean_file(), "clean")]
+    rows = [metadata_row(photo, photo.clean_file(), "clean")]
     pixels = np.array(image)
     del image
     for copy in range(1, job.config.per_photo + 1):
@@ -59,7 +59,7 @@ def render_photo(job: Job, photo: Photo) -> list[Row]:
     return rows
 
 
-def _quality(config: SynthConfig, path: Path) -> int | JpegRecipe:
+def quality_of(config: SynthConfig, path: Path) -> int | JpegRecipe:
     """How every picture made of the photo ``path`` is encoded, clean and smoky alike."""
     if config.quality is not None:
         return config.quality
@@ -77,7 +77,7 @@ def _render_smoky(
     if job.model.exact_mask:
         write_bytes(job.out / photo.mask_file(copy), encode_mask(rendered.mask))
         box = box_of(torch.from_numpy(rendered.mask), _BOX_LEVEL * 255)
-    return _row(
+    return metadata_row(
         photo,
         photo.smoky_file(copy),
         "smoky",
@@ -92,7 +92,8 @@ def _render_smoky(
     )
 
 
-def _row(photo: Photo, file_name: str, label: str, **values: Any) -> Row:  # noqa: ANN401 - JSON
+def metadata_row(photo: Photo, file_name: str, label: str, **values: Any) -> Row:  # noqa: ANN401
+    """The row of a picture made of ``photo``; ``values`` say what it differs in from no smoke."""
     row: Row = {
         "file_name": file_name,
         "label": label,
