@@ -49,12 +49,18 @@ def judge_comparison(found: Comparison) -> Opinion:
     won: dict[str, list[str]] = defaultdict(list)
     for name in found.ranked:
         won[found.on(name)[0].model].append(name)
-    parts = [f"{model} on {wording.listed(sets)}" for model, sets in won.items()]
-    (first, sets), *others = won.items()
-    headline = f"Smoke from {first} teaches best on {wording.listed(sets)}"
-    headline += "".join(f", {part}" for part in parts[1:]) if others else ""
-    sides = [side_of_zero(_best_margin(found, name)[0].auroc) for name in found.ranked]
-    ahead = [side > 0 for side in sides]
+    (best, sets), *others = won.items()
+    headline = f"“{best}” teaches best on {wording.listed(sets)}"
+    headline += "".join(f", “{model}” on {wording.listed(own)}" for model, own in others)
+    sides = {name: side_of_zero(_best_margin(found, name)[0].auroc) for name in found.ranked}
+    unsure = [name for name, side in sides.items() if side == 0]
+    if len(unsure) == len(sides):
+        headline += ", but within noise"
+    elif unsure:
+        headline += f", but within noise on {wording.listed(unsure)}"
+    else:
+        headline += ", beyond noise"
+    ahead = [side > 0 for side in sides.values()]
     tone = "good" if all(ahead) else "middling" if any(ahead) else "open"
     return Opinion(headline, tuple(_words(found, n) for n in found.ranked), _caveats(found), tone)
 
@@ -79,8 +85,8 @@ def _words(found: Comparison, name: str) -> str:
         return f"{said}."
     beside = f"{wording.signed(margin.auroc.value)}{_range(margin)}"
     if not leads:
-        outcome = "behind beyond noise" if side_of_zero(margin.auroc) else "within noise of it"
-        return f"{said}; the next, {margin.model}, is {outcome}: {beside}."
+        outcome = "behind by more than" if side_of_zero(margin.auroc) else "behind, but within"
+        return f"{said}; the next, {margin.model}, is {outcome} noise: {beside}."
     if side_of_zero(margin.auroc) > 0:
         return f"{said}. Its margin over {found.reference} is outside noise: {beside}."
     return f"{said}. Its margin over {found.reference} is within noise: {beside}."
@@ -109,9 +115,10 @@ def _caveats(found: Comparison) -> tuple[str, ...]:
     if few:
         counts = [f"{wording.plural(found.on(n)[0].groups, 'group')} in {n}" for n in few]
         said.append(f"There are only {wording.listed(counts)}, so those intervals are rough.")
-    if len(found.margins) > 5:
+    known = sum(row.auroc.known for row in found.margins)
+    if known > 5:
         said.append(
-            f"Of {2 * len(found.margins)} differences, one in twenty would be called outside "
+            f"Of {2 * known} differences, one in twenty would be called outside "
             "noise even if all sources were equally good."
         )
     return tuple(said)
@@ -147,10 +154,15 @@ class Board:
     def counts(self) -> str:
         """How many photos of what."""
         first = self.rows[0]
-        return (
-            f"{first.positives} smoky and {first.images - first.positives} clean photos, "
-            f"{wording.plural(first.groups, 'group')}"
-        )
+        counts = [f"{first.images - first.positives} clean photos"]
+        if self.has_smoke:
+            counts.insert(0, f"{first.positives} smoky")
+        return f"{wording.listed(counts)}, {wording.plural(first.groups, 'group')}"
+
+    @property
+    def has_smoke(self) -> bool:
+        """Whether there is anything to find; else false alarms are all that can be counted."""
+        return self.rows[0].positives > 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,16 +242,17 @@ class AlarmsData:
 
 def alarms_section(found: Comparison) -> Section | None:
     """Where the false alarms come from, group by group."""
-    loud = [row for row in found.alarms if row.expected > 0]
     if not found.alarms:
         return None
+    loud = [row for row in found.alarms if row.expected > 0]
+    shown = [row for row in loud if row.images > 1] or loud  # single photos are no scene
     return Section(
         "alarms",
         "Where the false alarms are",
         "False alarms",
         "alarms.html.j2",
         AlarmsData(
-            tuple(loud[:_GROUPS]),
+            tuple(shown[:_GROUPS]),
             tuple(source.name for source in found.sources),
             len(found.alarms) - len(loud),
             len(found.alarms),
@@ -281,7 +294,10 @@ def _correlation_words(found: Comparison) -> str:
             "A rank correlation needs at least three sources of smoke whose distance and AUROC are "
             "known and differ."
         )
-    value = f"{wording.signed(rho, 2)} (Spearman, {wording.plural(count, 'point')})"
+    value = (
+        f"rank correlation {wording.signed(rho, 2)} (Spearman, within each set, "
+        f"{wording.plural(count, 'point')})"
+    )
     if rho <= -0.7:
         return f"Smoke that is nearer to real smoke taught the better detector: {value}."
     if rho < 0.3:
@@ -303,7 +319,7 @@ def line_up_section(found: Comparison, run: RunFiles, pictures: Pictures) -> Sec
         for source in found.sources
         if source.runs
     }
-    photos = _common_photos([files for files, _ in metadata.values()])
+    photos = _common_photos([files for files, source in metadata.values() if not source.parts])
     if not photos:
         return None
     rows: list[tuple[str, str, tuple[str, ...]]] = []
@@ -314,9 +330,9 @@ def line_up_section(found: Comparison, run: RunFiles, pictures: Pictures) -> Sec
             rows.append(("clean photos", "before", shown))
         smoky = [row for row in files.rows("metadata.jsonl") if _is(row, "smoky")]
         by_photo = {_photo(row): row for row in reversed(smoky)}
-        chosen = [by_photo[photo] for photo in photos if photo in by_photo]
-        # Real photos show other places: they fill up what has no counterpart.
-        chosen += [row for row in smoky if row not in chosen][: _PICTURES - len(chosen)]
+        # Real photos show other places: they fill the places of what has no counterpart.
+        others = iter([row for row in smoky if _photo(row) not in photos])
+        chosen = [by_photo.get(photo) or next(others, {}) for photo in photos]
         rows.append((name, _about(source), _shown(chosen, files, pictures)))
     return Section(
         "pictures", "What they learned from", "Pictures", "line_up.html.j2", LineUpData(tuple(rows))

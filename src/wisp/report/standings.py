@@ -50,7 +50,7 @@ def ladder(rows: Sequence[Standing], reference: str) -> Markup | None:
     low = max(0.0, min(int(min(values) * 10) / 10, 0.9))
     frame = _ladder_frame(len(rows), (low, 1.0))
     ticks = nice_ticks(low, 1.0, 5)
-    parts = [frame.axes("AUROC", "", ticks, (), lambda value: f"{value:.2f}".rstrip("0"))]
+    parts = [frame.axes("AUROC", "", ticks, (), lambda value: f"{value:g}")]
     for index, row in enumerate(rows):
         y = 34.0 + _ROW_PX * index
         class_ = _class_of(row.model, reference)

@@ -21,6 +21,7 @@ from wisp.rundir import read_json
 SAMPLES = 2000
 Bools = NDArray[np.bool_]
 _COMPARED = ("auroc", "balanced_accuracy")
+_FEWEST_MODELS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,10 +246,11 @@ def false_alarms_by_group(runs: Runs) -> list[dict[str, Any]]:
 
 
 def distance_and_detection(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Spearman's correlation between distance and AUROC: {"value", "n", "models", "per_set"}.
+    """Spearman's correlation between distance and AUROC over models.
 
-    ``value`` is over all models and sets, ``per_set`` within each. Undefined (None) below three
-    models. A distance that can be trusted has one near -1.
+    {"value", "pooled", "n", "models", "per_set"}: ``value`` is the mean of those within each set,
+    ``pooled`` that of all pairs of model and set at once, which also holds how hard the sets are.
+    Undefined (None) below three models. A distance that can be trusted has one near -1.
     """
     known = [
         row for row in rows if row["kid"]["value"] is not None and row["auroc"]["value"] is not None
@@ -256,18 +258,21 @@ def distance_and_detection(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     models = len({row["model"] for row in known})
 
     def correlation(chosen: Sequence[Mapping[str, Any]]) -> float | None:
-        if models < 3:
+        if models < _FEWEST_MODELS:
             return None
         return metrics.rank_correlation(
             [row["kid"]["value"] for row in chosen], [row["auroc"]["value"] for row in chosen]
         )
 
-    sets = dict.fromkeys(row["set"] for row in known)
+    per_set = {
+        name: correlation([row for row in known if row["set"] == name])
+        for name in dict.fromkeys(row["set"] for row in known)
+    }
+    defined = [value for value in per_set.values() if value is not None]
     return {
-        "value": correlation(known),
+        "value": float(np.mean(defined)) if defined else None,
+        "pooled": correlation(known),
         "n": len(known),
         "models": models,
-        "per_set": {
-            name: correlation([row for row in known if row["set"] == name]) for name in sets
-        },
+        "per_set": per_set,
     }
