@@ -10,9 +10,10 @@ from report_fixtures import HOSTILE
 from test_report import Page
 from wisp.report import write_report
 from wisp.report.comparison import load_comparison, side_of_zero
-from wisp.report.contest import judge_comparison
+from wisp.report.contest import judge_comparison, line_up_section
+from wisp.report.pictures import Pictures
 from wisp.report.read import Estimate, RunFiles
-from wisp.rundir import read_json, write_json
+from wisp.rundir import read_json, read_jsonl, write_json, write_jsonl
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def page(run):
 def test_the_headline_says_who_is_best_where_and_what_is_noise(page):
     assert (
         page.words.count(
-            "“layered” teaches best on indoor, “real” on outdoor, but within noise on outdoor"
+            "“layered” teaches best on indoor (beyond noise), “real” on outdoor (within noise)"
         )
         == 2
     )
@@ -54,11 +55,11 @@ def judged(run, **changed):
 
 def test_only_an_interval_beyond_zero_is_beyond_noise(run):
     sure = judged(run, outdoor=(-0.02, -0.03, -0.01))
-    assert sure.headline.endswith("“real” on outdoor, beyond noise") and sure.tone == "middling"
+    assert sure.headline.endswith("“real” on outdoor (beyond noise)") and sure.tone == "middling"
     assert "is behind by more than noise" in sure.lead[1]
     unsure = judged(run, indoor=(0.04, -0.001, 0.08))
-    assert unsure.headline.endswith("but within noise") and unsure.tone == "open"
-    assert judged(run, indoor=(0.04, None, None)).headline.endswith("but within noise")
+    assert "beyond" not in unsure.headline and unsure.tone == "open"
+    assert "beyond" not in judged(run, indoor=(0.04, None, None)).headline
 
 
 def test_one_seed_and_one_class_are_spoken_of(run):
@@ -81,6 +82,27 @@ def test_every_source_has_its_row_of_the_same_photos(page):
         assert f"{name} picture 6".replace(" picture", ", picture") in page.html
         assert f"{name}, picture 7" not in page.html
     assert len([source for source in page.sources if source.startswith("data:image/jpeg")]) == 24
+
+
+def test_a_mixture_shows_its_share_of_the_photos_and_real_ones_between(tmp_path):
+    """Half of the photos have their counterpart in it; real photos stand in for the others."""
+    run = make_comparison(tmp_path / "run")
+    file = run / "seed-0/layered/dataset/metadata.jsonl"
+    rows = read_jsonl(file)
+    for row in rows:
+        number = int(row["source_sha256"].removeprefix("photo-"))
+        if row["label"] == "smoky" and number % 2:
+            row["source_sha256"] = f"real-{number}"
+    write_jsonl(file, rows)
+    saved = read_json(run / "compare.json")
+    saved["models"][1]["parts"] = ["procedural", "real"]
+    write_json(run / "compare.json", saved)
+    files = RunFiles(run)
+    section = line_up_section(load_comparison(files), files, Pictures())
+    made = {name: pictures for name, _, pictures in section.data.rows}
+    same = [a == b for a, b in zip(made["procedural"], made["layered"], strict=True)]
+    assert same == [True] * 6  # drawn alike, photo by photo, in the same places
+    assert len(made["real"]) == 6
 
 
 def test_tables_and_links(page):

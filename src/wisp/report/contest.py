@@ -46,20 +46,15 @@ def judge_comparison(found: Comparison) -> Opinion:
             else "A comparison that has not come to an end"
         )
         return Opinion(headline, (), _caveats(found), "open")
-    won: dict[str, list[str]] = defaultdict(list)
-    for name in found.ranked:
-        won[found.on(name)[0].model].append(name)
-    (best, sets), *others = won.items()
-    headline = f"“{best}” teaches best on {wording.listed(sets)}"
-    headline += "".join(f", “{model}” on {wording.listed(own)}" for model, own in others)
     sides = {name: side_of_zero(_best_margin(found, name)[0].auroc) for name in found.ranked}
-    unsure = [name for name, side in sides.items() if side == 0]
-    if len(unsure) == len(sides):
-        headline += ", but within noise"
-    elif unsure:
-        headline += f", but within noise on {wording.listed(unsure)}"
-    else:
-        headline += ", beyond noise"
+    won: dict[tuple[str, bool], list[str]] = defaultdict(list)
+    for name, side in sides.items():
+        won[found.on(name)[0].model, side != 0].append(name)
+    headline = ", ".join(
+        f"“{model}” {'' if position else 'teaches best '}on {wording.listed(sets)} "
+        f"({'beyond' if sure else 'within'} noise)"
+        for position, ((model, sure), sets) in enumerate(won.items())
+    )
     ahead = [side > 0 for side in sides.values()]
     tone = "good" if all(ahead) else "middling" if any(ahead) else "open"
     return Opinion(headline, tuple(_words(found, n) for n in found.ranked), _caveats(found), tone)
@@ -238,6 +233,8 @@ class AlarmsData:
     models: tuple[str, ...]
     silent: int
     total: int
+    singles_left_out: bool
+    """Whether groups of a single photo are not among ``rows``."""
 
 
 def alarms_section(found: Comparison) -> Section | None:
@@ -256,6 +253,7 @@ def alarms_section(found: Comparison) -> Section | None:
             tuple(source.name for source in found.sources),
             len(found.alarms) - len(loud),
             len(found.alarms),
+            len(shown) < len(loud),
         ),
     )
 
@@ -331,7 +329,10 @@ def line_up_section(found: Comparison, run: RunFiles, pictures: Pictures) -> Sec
         smoky = [row for row in files.rows("metadata.jsonl") if _is(row, "smoky")]
         by_photo = {_photo(row): row for row in reversed(smoky)}
         # Real photos show other places: they fill the places of what has no counterpart.
-        others = iter([row for row in smoky if _photo(row) not in photos])
+        made_of = {
+            _photo(row) for row in files.rows("metadata.jsonl") if row.get("label") == "clean"
+        }
+        others = iter([row for row in smoky if _photo(row) not in made_of])
         chosen = [by_photo.get(photo) or next(others, {}) for photo in photos]
         rows.append((name, _about(source), _shown(chosen, files, pictures)))
     return Section(
