@@ -6,7 +6,6 @@ The one job that calls others: each detector of each seed is an ordinary chain o
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,6 +50,7 @@ class CompareResult:
     runs: list[Path]
     """Data sets, detectors and evaluations, in the order they were made."""
     seconds: float
+    """Of all runs, those before a stop included."""
     notes: list[str]
 
     def summary(self) -> str:
@@ -81,7 +81,6 @@ def run(config: CompareConfig) -> CompareResult:
             holds something else or was begun with other flags.
         StoppedError: Ctrl-C while a detector was trained.
     """
-    start_s = time.monotonic()
     begun = RunDir.unfinished(config.out, "compare", to_json(config))
     inputs = read_inputs(config)
     folder = begun or RunDir.create(config.out, "compare", to_json(config))
@@ -107,7 +106,7 @@ def run(config: CompareConfig) -> CompareResult:
         chains[model.name][seed] = _run_chain(config, model, seed, inputs, distances)
     found = _compare(config, inputs, chains)
     write_json(folder.path / "compare.json", found)
-    result = _result(config, found, chains, time.monotonic() - start_s)
+    result = _result(config, found, chains)
     write_json(folder.path / "result.json", {**dataclasses.asdict(result), **_paths(result)})
     return result
 
@@ -226,7 +225,6 @@ def _result(
     config: CompareConfig,
     found: Mapping[str, Any],
     chains: Mapping[str, Mapping[int, _Chain]],
-    seconds: float,
 ) -> CompareResult:
     auroc: dict[str, dict[str, Interval]] = {name: {} for name in found["sets"]}
     margin: dict[str, dict[str, Interval]] = {name: {} for name in found["sets"]}
@@ -240,6 +238,12 @@ def _result(
             "One seed: the intervals are over groups of photos only; how much another training "
             "would differ is not known (--seeds 3)."
         )
+    runs = [
+        path
+        for seeds in zip(*(chains[name].values() for name in chains), strict=True)
+        for chain in seeds
+        for path in (chain.dataset, chain.detector, chain.evaluation)
+    ]
     return CompareResult(
         run=config.out,
         models=[model["name"] for model in found["models"]],
@@ -248,13 +252,8 @@ def _result(
         reference=found["reference"],
         auroc=auroc,
         margin=margin,
-        runs=[
-            path
-            for seeds in zip(*(chains[name].values() for name in chains), strict=True)
-            for chain in seeds
-            for path in (chain.dataset, chain.detector, chain.evaluation)
-        ],
-        seconds=round(seconds, 1),
+        runs=runs,
+        seconds=round(sum(read_json(path / "result.json")["seconds"] for path in runs), 1),
         notes=notes,
     )
 
