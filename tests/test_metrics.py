@@ -325,3 +325,96 @@ def test_frechet_distance_agrees_with_torchmetrics():
     theirs.update(a, real=True)
     theirs.update(b, real=False)
     assert metrics.frechet_distance(a, b) == pytest.approx(float(theirs.compute()), rel=1e-4)
+
+
+def two_statistics(case, random):
+    scores, labels = case
+    others = random.random(len(labels))
+    return (
+        lambda w: metrics.auroc(scores, labels, w),
+        lambda w: metrics.auroc(others, labels, w),
+        [f"group-{i // 2}" for i in range(len(labels))],
+    )
+
+
+@settings(deadline=None, max_examples=40)
+@given(scored(), st.integers(0, 1000))
+def test_a_difference_to_oneself_is_exactly_nothing(case, seed):
+    ours, _, groups = two_statistics(case, np.random.default_rng(seed))
+    found = metrics.difference_intervals({"same": (ours, ours)}, groups, 200, seed)["same"]
+    assert found.value == 0.0
+    assert (found.low, found.high) in ((0.0, 0.0), (None, None))
+
+
+@settings(deadline=None, max_examples=40)
+@given(scored(), st.integers(0, 1000))
+def test_a_difference_turned_round_has_the_other_sign(case, seed):
+    ours, theirs, groups = two_statistics(case, np.random.default_rng(seed))
+    pairs = {"there": (ours, theirs), "back": (theirs, ours)}
+    found = metrics.difference_intervals(pairs, groups, 200, seed)
+    there, back = found["there"], found["back"]
+    assert there.value == pytest.approx(-back.value)
+    if there.low is not None:
+        assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
+
+
+def test_what_a_hard_group_does_to_both_cancels_out():
+    """Both detectors find the same share in each group but for a constant: only that is left."""
+    random = np.random.default_rng(0)
+    base = random.random(40)
+    groups = list(range(40))
+
+    def mean(values):
+        return lambda w: (w * values).sum(-1) / w.sum(-1)
+
+    found = metrics.difference_intervals({"d": (mean(base + 0.1), mean(base))}, groups)["d"]
+    assert (found.low, found.value, found.high) == pytest.approx((0.1, 0.1, 0.1))
+    alone = metrics.bootstrap_intervals({"a": mean(base)}, groups)["a"]
+    assert alone.high - alone.low > 0.1
+
+
+def test_a_difference_of_means_has_its_known_width():
+    random = np.random.default_rng(1)
+    ours, theirs = random.normal(0.5, 1, 400), random.normal(0, 1, 400)
+
+    def mean(values):
+        return lambda w: (w * values).sum(-1) / w.sum(-1)
+
+    found = metrics.difference_intervals({"d": (mean(ours), mean(theirs))}, range(400))["d"]
+    error = (ours - theirs).std() / np.sqrt(400)
+    assert found.value == pytest.approx((ours - theirs).mean())
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.08)
+
+
+def test_no_difference_interval_from_a_single_group():
+    pair = (lambda w: w.mean(-1), lambda w: 0 * w.mean(-1))
+    assert metrics.difference_intervals({"d": pair}, ["a"] * 5)["d"] == metrics.Interval(1.0)
+
+
+def test_the_mean_of_seeds_sees_each_seed_equally():
+    first, second = np.array([1.0, 0.0, 0.0]), np.array([1.0, 1.0, 1.0])
+    mean = metrics.mean_of([lambda w: (w * first).mean(-1), lambda w: (w * second).mean(-1)])
+    assert mean(np.ones((1, 3))).tolist() == pytest.approx([2 / 3])
+    undefined = metrics.mean_of([lambda w: w.mean(-1), lambda w: np.full(len(w), np.nan)])
+    assert np.isnan(undefined(np.ones((1, 3)))).all()
+
+
+@given(st.lists(st.integers(0, 5), min_size=3, max_size=12), st.integers(0, 1000))
+def test_rank_correlation_agrees_with_torchmetrics_and_ignores_monotone_maps(values, seed):
+    from torchmetrics.functional import spearman_corrcoef
+
+    other = np.random.default_rng(seed).integers(0, 4, len(values)).astype(float)
+    found = metrics.rank_correlation(values, other)
+    if len(set(values)) == 1 or len(set(other)) == 1:
+        assert found is None
+        return
+    known = spearman_corrcoef(torch.tensor(values).double(), torch.tensor(other))
+    assert found == pytest.approx(float(known), abs=1e-4)
+    assert metrics.rank_correlation(np.exp(values), 3 * other - 1) == pytest.approx(found)
+    assert metrics.rank_correlation(values, -other) == pytest.approx(-found)
+
+
+def test_rank_correlation_of_two_things_says_nothing():
+    assert metrics.rank_correlation([1, 2], [2, 1]) is None
+    with pytest.raises(ValueError, match="must both be"):
+        metrics.rank_correlation([1, 2, 3], [1, 2])

@@ -20,6 +20,7 @@ COMMANDS = {
     "synth": config.SynthConfig,
     "classify": config.ClassifyConfig,
     "evaluate": config.EvaluateConfig,
+    "compare": config.CompareConfig,
     "predict": config.PredictConfig,
     "demo": config.DemoConfig,
 }
@@ -46,11 +47,11 @@ def test_a_function_takes_what_its_command_takes(name, kind):
 def test_every_result_has_a_summary_for_the_command_line(name):
     """The command line prints it, and no type checker sees that."""
     from wisp import demonstration
-    from wisp.jobs import classify, evaluate, predict, synth, train
+    from wisp.jobs import classify, compare, evaluate, predict, synth, train
 
     job = {
         "train": train, "synth": synth, "classify": classify, "evaluate": evaluate,
-        "predict": predict, "demo": demonstration,
+        "compare": compare, "predict": predict, "demo": demonstration,
     }[name]  # fmt: skip
     result = getattr(job, f"{name.capitalize()}Result")
     assert dataclasses.is_dataclass(result)

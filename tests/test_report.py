@@ -459,8 +459,8 @@ def test_the_demo_folder_gets_the_evaluation_with_its_banner(tmp_path):
 def test_other_folders_are_refused(tmp_path):
     with pytest.raises(InputError, match="no such run"):
         write_report(tmp_path / "gone")
-    with pytest.raises(InputError, match="'compare'"):
-        write_report(RunDir.create(tmp_path / "x", "compare", {}).path)
+    with pytest.raises(InputError, match="'watch'"):
+        write_report(RunDir.create(tmp_path / "x", "watch", {}).path)
 
 
 def test_the_chain_is_followed_by_kind(chain):

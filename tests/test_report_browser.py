@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from report_comparison import make_comparison
 from report_fixtures import make_chain, make_synth
 from wisp.report import write_report
 
@@ -41,6 +42,7 @@ def reports(tmp_path_factory):
         "training": write_report(folder / "gan"),
         "detector": write_report(folder / "detector"),
         "data set": write_report(make_synth(folder / "procedural")),
+        "comparison": write_report(make_comparison(folder / "comparison")),
     }
 
 
@@ -81,7 +83,7 @@ def luminance(colour):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("kind", ["evaluation", "training", "detector", "data set"])
+@pytest.mark.parametrize("kind", ["evaluation", "training", "detector", "data set", "comparison"])
 def test_it_fits_and_every_picture_is_there(visit, reports, kind, width, scheme):
     page = visit(reports[kind], width, scheme)
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")

@@ -26,6 +26,7 @@ _HOME = {
     "synth": "wisp.api",
     "classify": "wisp.api",
     "evaluate": "wisp.api",
+    "compare": "wisp.api",
     "predict": "wisp.api",
     "demo": "wisp.api",
     "load": "wisp.models",
@@ -35,6 +36,7 @@ _HOME = {
     "SynthConfig": "wisp.config",
     "ClassifyConfig": "wisp.config",
     "EvaluateConfig": "wisp.config",
+    "CompareConfig": "wisp.config",
     "PredictConfig": "wisp.config",
     "DemoConfig": "wisp.config",
     "WispError": "wisp.errors",
@@ -42,9 +44,10 @@ _HOME = {
 }
 
 if TYPE_CHECKING:
-    from wisp.api import classify, demo, evaluate, predict, synth, train
+    from wisp.api import classify, compare, demo, evaluate, predict, synth, train
     from wisp.config import (
         ClassifyConfig,
+        CompareConfig,
         DemoConfig,
         EvaluateConfig,
         PredictConfig,
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClassifyConfig",
+    "CompareConfig",
     "DemoConfig",
     "EvaluateConfig",
     "InputError",
@@ -66,6 +70,7 @@ __all__ = [
     "TrainConfig",
     "WispError",
     "classify",
+    "compare",
     "demo",
     "evaluate",
     "load",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from wisp.config import (
     ClassifyConfig,
+    CompareConfig,
     DemoConfig,
     EvaluateConfig,
     PredictConfig,
@@ -24,6 +25,7 @@ from wisp.config import (
 if TYPE_CHECKING:
     from wisp.demonstration import DemoResult
     from wisp.jobs.classify import ClassifyResult
+    from wisp.jobs.compare import CompareResult
     from wisp.jobs.evaluate import EvaluateResult
     from wisp.jobs.predict import PredictResult
     from wisp.jobs.synth import SynthResult
@@ -91,6 +93,18 @@ def evaluate(config: EvaluateConfig) -> EvaluateResult:
     from wisp.jobs import evaluate as job
 
     result = job.run(config)
+    _report(result.run)
+    return result
+
+
+@_takes(CompareConfig)
+def compare(config: CompareConfig) -> CompareResult:
+    """Find out which smoke teaches a detector best; see :class:`CompareConfig`."""
+    from wisp.jobs import compare as job
+
+    result = job.run(config)
+    for made in result.runs:
+        _report(made)
     _report(result.run)
     return result
 

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "synth": ("SynthConfig", "make a labelled smoke data set from clean photos"),
     "classify": ("ClassifyConfig", "train a smoke detector on labelled data sets"),
     "evaluate": ("EvaluateConfig", "measure a detector on real photos, write the report"),
+    "compare": ("CompareConfig", "which smoke teaches a detector best, on real photos"),
     "predict": ("PredictConfig", "ask a detector about pictures"),
 }
 

@@ -230,6 +230,42 @@ class RunDir:
         return run
 
     @classmethod
+    def unfinished(
+        cls,
+        path: Path,
+        kind: str,
+        config: Mapping[str, Any],
+        free_to_change: Sequence[str] = ("workers",),
+    ) -> RunDir | None:
+        """The run of ``kind`` to go on with in ``path``, or None if the folder is free.
+
+        Raises InputError when ``path`` holds something else, a finished run, or one whose
+        configuration differs from ``config`` in more than ``free_to_change``.
+        """
+        path = Path(path)
+        if not (path / "config.json").exists():
+            cls.require_free(path)
+            return None
+        run = cls(path)
+        finished = (path / "result.json").exists()
+        if run.kind != kind or finished:
+            state = "a finished" if finished else "an unfinished"
+            raise InputError(
+                f"--out {path} holds {state} '{run.kind}' run; name another folder or remove it"
+            )
+        before = run.config
+        for key in config:
+            if key not in free_to_change and before.get(key) != config[key]:
+                raise InputError(
+                    f"--out {path} holds an unfinished '{kind}' run with --{key.replace('_', '-')} "
+                    f"{before.get(key)}, not {config[key]}; repeat its flags to finish it, or "
+                    "remove it"
+                )
+        run.sweep_temporary()
+        say(f"{path}: going on with the unfinished run")
+        return run
+
+    @classmethod
     def open(cls, path: Path, kind: str | None = None, flag: str = "") -> RunDir:
         """An existing run; InputError if ``path`` is none, or one of another kind.
 

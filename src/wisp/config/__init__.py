@@ -15,6 +15,7 @@ from wisp.config.checks import (
     parse_strength,
 )
 from wisp.config.classify import ClassifyConfig
+from wisp.config.compare import REAL, CompareConfig, Contender, parse_models
 from wisp.config.demo import DemoConfig
 from wisp.config.evaluate import EvaluateConfig
 from wisp.config.predict import PredictConfig
@@ -24,8 +25,11 @@ from wisp.config.train import TRAIN_DEFAULTS, TrainConfig
 
 __all__ = [
     "LOOKALIKES",
+    "REAL",
     "TRAIN_DEFAULTS",
     "ClassifyConfig",
+    "CompareConfig",
+    "Contender",
     "DemoConfig",
     "Device",
     "EvaluateConfig",
@@ -34,6 +38,7 @@ __all__ = [
     "SynthConfig",
     "TrainConfig",
     "from_json",
+    "parse_models",
     "parse_negatives",
     "parse_source",
     "parse_strength",

@@ -4,8 +4,16 @@ Every detector metric takes optional ``weights`` [..., N], how often each pictur
 makes the bootstrap over groups one matrix product instead of thousands of passes.
 """
 
-from wisp.metrics.bootstrap import Interval, auroc_interval, bootstrap_intervals, class_support
+from wisp.metrics.bootstrap import (
+    Interval,
+    auroc_interval,
+    bootstrap_intervals,
+    class_support,
+    difference_intervals,
+    mean_of,
+)
 from wisp.metrics.calibration import Calibration, CalibrationBin, brier_score, calibration
+from wisp.metrics.correlation import rank_correlation
 from wisp.metrics.decisions import (
     accuracy,
     balanced_accuracy,
@@ -44,10 +52,13 @@ __all__ = [
     "class_support",
     "confusion",
     "decide",
+    "difference_intervals",
     "frechet_distance",
     "kernel_distance",
     "macro",
+    "mean_of",
     "precision_recall_curve",
+    "rank_correlation",
     "rate",
     "roc_curve",
     "tpr_at_fpr",

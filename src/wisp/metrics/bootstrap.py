@@ -66,12 +66,54 @@ def bootstrap_intervals(
         nothing to vary; the interval then is that of none in n groups (Clopper & Pearson 1934).
         Efron 1979; Field & Welsh 2007 for clusters.
     """
+    drawn = _resample(statistics, groups, samples, seed)
+    count = len(set(groups))
+    rests_on = {name: (support or {}).get(name, count) for name in statistics}
+    return {
+        name: _of_share(_interval(value, values), rests_on[name])
+        for name, (value, values) in drawn.items()
+    }
+
+
+def mean_of(statistics: Sequence[Statistic]) -> Statistic:
+    """The mean of several statistics of the same pictures, such as one of each seed.
+
+    NaN where one of them is undefined.
+    """
+    return lambda weights: np.asarray(np.mean([one(weights) for one in statistics], axis=0))
+
+
+def difference_intervals(
+    pairs: Mapping[str, tuple[Statistic, Statistic]],
+    groups: Sequence[Hashable],
+    samples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Percentile intervals (95 %) of the first statistic of each pair less the second.
+
+    Both see the same resampled groups, so that what a hard or easy group does to both of them
+    cancels out (paired bootstrap); statistics that are equal differ by exactly 0, without width.
+    Arguments and undefined samples as for :func:`bootstrap_intervals`.
+    """
+    differences = {name: _difference(*pair) for name, pair in pairs.items()}
+    drawn = _resample(differences, groups, samples, seed)
+    return {name: _interval(value, values) for name, (value, values) in drawn.items()}
+
+
+def _difference(first: Statistic, second: Statistic) -> Statistic:
+    return lambda weights: np.asarray(first(weights) - second(weights))
+
+
+def _resample(
+    statistics: Mapping[str, Statistic], groups: Sequence[Hashable], samples: int, seed: int
+) -> dict[str, tuple[float, Floats]]:
+    """Each statistic over all pictures, and over every sample [samples] (none of one group)."""
     names = {group: index for index, group in enumerate(dict.fromkeys(groups))}
     member = np.array([names[group] for group in groups], dtype=np.int64)
     ones = np.ones((1, len(member)))
     values = {name: float(statistic(ones)[0]) for name, statistic in statistics.items()}
     if len(names) < 2:
-        return {name: Interval(_defined(value)) for name, value in values.items()}
+        return {name: (value, np.zeros(0)) for name, value in values.items()}
     random = np.random.default_rng(seed)
     chance = np.full(len(names), 1 / len(names))
     drawn: dict[str, list[Floats]] = {name: [] for name in statistics}
@@ -82,25 +124,28 @@ def bootstrap_intervals(
         weights = counts[:, member].astype(np.float64)
         for name, statistic in statistics.items():
             drawn[name].append(statistic(weights))
-    rests_on = {name: (support or {}).get(name, len(names)) for name in statistics}
-    return {
-        name: _interval(values[name], np.concatenate(drawn[name]), samples, rests_on[name])
-        for name in statistics
-    }
+    return {name: (values[name], np.concatenate(drawn[name])) for name in statistics}
 
 
-def _interval(value: float, drawn: Floats, samples: int, groups: int) -> Interval:
+def _interval(value: float, drawn: Floats) -> Interval:
     usable = drawn[np.isfinite(drawn)]
-    if not np.isfinite(value) or len(usable) < _MIN_DEFINED * samples or groups < 2:
+    if not np.isfinite(value) or not len(usable) or len(usable) < _MIN_DEFINED * len(drawn):
         return Interval(_defined(value))
     low, high = (float(bound) for bound in np.percentile(usable, _COVERAGE_PERCENT))
+    return Interval(value, low, high)
+
+
+def _of_share(found: Interval, groups: int) -> Interval:
+    """The interval of a share that rests on ``groups`` groups."""
+    if found.low is None or groups < 2:
+        return Interval(found.value)
     # (1 - p)^n = 2.5 % has p as its largest share that may still show none in n groups.
     unseen = 1 - (_COVERAGE_PERCENT[0] / 100) ** (1 / groups)
-    if low == high == 0.0:
-        high = unseen
-    elif low == high == 1.0:
-        low = 1 - unseen
-    return Interval(value, low, high)
+    if found.low == found.high == 0.0:
+        return Interval(found.value, 0.0, unseen)
+    if found.low == found.high == 1.0:
+        return Interval(found.value, 1 - unseen, 1.0)
+    return found
 
 
 def class_support(is_positive: Sequence[bool], groups: Sequence[Hashable]) -> dict[str, int]:

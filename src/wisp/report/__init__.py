@@ -19,10 +19,10 @@ __all__ = ["write_report"]
 def write_report(run: Path) -> Path:
     """Write ``run/report.html`` and return its path.
 
-    ``run`` is a directory made by ``train``, ``synth``, ``classify``, ``evaluate`` or ``demo``. The
-    report of an evaluation follows the parents recorded in ``inputs.json`` and shows detector, data
-    set and smoke model too, as far as they are still there. Files that are missing or broken are
-    named in the report instead of ending it.
+    ``run`` is a directory made by ``train``, ``synth``, ``classify``, ``evaluate``, ``compare`` or
+    ``demo``. The report of an evaluation follows the parents recorded in ``inputs.json`` and shows
+    detector, data set and smoke model too, as far as they are still there. Files that are missing
+    or broken are named in the report instead of ending it.
 
     Raises InputError when ``run`` is no run directory or of a kind that has no report.
     """

@@ -6,6 +6,17 @@ import shlex
 from collections.abc import Callable, Iterable
 
 from wisp.report import source, wording
+from wisp.report.comparison import load_comparison
+from wisp.report.contest import (
+    alarms_section,
+    comparison_tiles,
+    detection_section,
+    judge_comparison,
+    leaderboard_section,
+    line_up_section,
+    margins_section,
+    sources_section,
+)
 from wisp.report.dataset import (
     dataset_section,
     gallery_section,
@@ -330,6 +341,35 @@ def _training(run: RunFiles) -> Page:
     )
 
 
+def _comparison(run: RunFiles) -> Page:
+    chain, pictures = follow(run), Pictures()
+    found = load_comparison(run)
+    opinion = judge_comparison(found)
+    return Page(
+        "Comparison",
+        _made_on(run),
+        opinion.headline,
+        opinion.lead,
+        opinion.caveats,
+        opinion.tone,
+        comparison_tiles(found),
+        (),
+        _kept(
+            [
+                leaderboard_section(found),
+                margins_section(found),
+                line_up_section(found, run, pictures),
+                alarms_section(found),
+                detection_section(found),
+                sources_section(found, run),
+                skipped_section(chain),
+                made_section(chain),
+            ]
+        ),
+        _banner(run, rendered=False),
+    )
+
+
 def _word(run: RunFiles) -> str:
     """The run's path as one word of a command line."""
     return shlex.quote(str(run.path))
@@ -345,4 +385,5 @@ COMPOSERS: dict[str, Callable[[RunFiles], Page]] = {
     "classify": _detector,
     "synth": _dataset,
     "train": _training,
+    "compare": _comparison,
 }

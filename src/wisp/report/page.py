@@ -108,6 +108,7 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "score": wording.score,
         "percent": wording.percent,
+        "signed": wording.signed,
         "count": wording.count,
         "interval": wording.interval,
         "duration": wording.duration,

@@ -231,6 +231,7 @@ def _first(candidates: Mapping[str, RunFiles], kind: str) -> RunFiles | None:
 class Chain:
     """The runs a result came from, as far as they can still be found."""
 
+    comparison: RunFiles | None = None
     evaluation: RunFiles | None = None
     detector: RunFiles | None = None
     datasets: tuple[RunFiles, ...] = ()
@@ -257,6 +258,8 @@ class Chain:
             named.append(("Detector", self.detector))
         if self.evaluation is not None:
             named.append(("Evaluation", self.evaluation))
+        if self.comparison is not None:
+            named.append(("Comparison", self.comparison))
         return named
 
     @property
@@ -285,4 +288,10 @@ def follow(run: RunFiles) -> Chain:
     for dataset in datasets:
         if (source := _first(dataset.parents(), "train")) is not None:
             sources.setdefault(source.path, source)
-    return Chain(evaluation, detector, tuple(datasets), tuple(sources.values()))
+    return Chain(
+        run if run.kind == "compare" else None,
+        evaluation,
+        detector,
+        tuple(datasets),
+        tuple(sources.values()),
+    )

@@ -200,6 +200,12 @@ def described(model: str) -> SourceData:
             "the photo by the law of Beer and Lambert, I′ = t·I + (1 − t)·A with t = exp(−s·τ). "
             "So the mask is exact, and a pixel without smoke is left as it was."
         )
+    elif model == "real":
+        sentence = "Nothing was added: the smoky class are photos of real smoke, of other places."
+    elif "+" in model:
+        sentence = (
+            f"A mixture: equal shares of the pictures come from {name.replace('+', ' and ')}."
+        )
     else:
         sentence = f"The smoke was made by “{name}”; its training run is not at hand to be shown."
     return SourceData(name, sentence, None, (), ())

@@ -25,6 +25,20 @@ def score(value: float | None) -> str:
     return f"{value:.2f}"
 
 
+def signed(value: float | None, places: int = 3) -> str:
+    """A difference with its sign.
+
+    >>> signed(0.0214), signed(-0.3, 2), signed(0.0), signed(None)
+    ('+0.021', '−0.30', '0.000', '–')
+    """
+    if value is None:
+        return NO_VALUE
+    written = f"{abs(value):.{places}f}"
+    if float(written) == 0:
+        return written
+    return f"{'+' if value > 0 else '−'}{written}"
+
+
 def percent(value: float | None) -> str:
     r"""A share as whole per cent; one decimal below 1 % and above 99 %.
 

@@ -94,7 +94,7 @@ def run(config: EvaluateConfig) -> EvaluateResult:
             f"--positive {config.positive}: the detector knows {', '.join(settings.classes)}; "
             "name one of them"
         )
-    pictures, skipped = read_test_sets(config, settings)
+    pictures, skipped = read_test_sets(config, settings.classes)
     overlaps, note = check_overlap(trained, pictures, config.allow_overlap)
     notes = [note] if note else []
     for line in notes:

@@ -16,19 +16,26 @@ from wisp.images import UnreadableImageError
 from wisp.jobs.evaluate.testsets import RealPicture
 from wisp.metrics import frechet_distance, kernel_distance
 from wisp.metrics.ranking import Floats
+from wisp.networks.backbone import Backbone
 from wisp.networks.detector import Detector
 from wisp.progress import progress
 from wisp.rundir import RunDir
 
 _PICTURES = 300
-_FEWEST = 8
+FEWEST_PICTURES = 8
+"""Below, a distance says too little."""
 _BATCH = 32
 
 
-def _features(detector: Detector, paths: Sequence[Path], size: int, engine: Engine) -> Floats:
-    """Pooled backbone features [N, D]; pictures that are gone or unreadable are left out."""
+def pooled_features(
+    backbone: Backbone, paths: Sequence[Path], size: int, engine: Engine, label: str
+) -> Floats:
+    """Pooled features [N, D] of a backbone that is ready on the engine's device.
+
+    Pictures that are gone or unreadable are left out; ``label`` is for the progress bar.
+    """
     rows: list[Floats] = []
-    with progress("comparing with the training pictures", len(paths), unit="img") as bar:
+    with progress(label, len(paths), unit="img") as bar:
         for start in range(0, len(paths), _BATCH):
             batch = []
             for path in paths[start : start + _BATCH]:
@@ -38,13 +45,14 @@ def _features(detector: Detector, paths: Sequence[Path], size: int, engine: Engi
                     continue
             if batch:
                 with torch.inference_mode(), engine.autocast():
-                    pooled = detector.backbone.pooled(torch.stack(batch).to(engine.device))
+                    pooled = backbone.pooled(torch.stack(batch).to(engine.device))
                 rows.append(pooled.double().cpu().numpy())
             bar.advance(len(paths[start : start + _BATCH]))
-    return np.concatenate(rows) if rows else np.zeros((0, detector.backbone.dim))
+    return np.concatenate(rows) if rows else np.zeros((0, backbone.dim))
 
 
-def _drawn(paths: Sequence[Path], seed: int, *key: str) -> list[Path]:
+def drawn_pictures(paths: Sequence[Path], seed: int, *key: str) -> list[Path]:
+    """At most 300 of ``paths``, drawn by ``seed`` and ``key``."""
     random = np.random.default_rng(derive_seed(seed, "distance", *key))
     return [paths[int(index)] for index in random.permutation(len(paths))[:_PICTURES]]
 
@@ -65,6 +73,13 @@ def measure_distances(
     pictures on either side has no row.
     """
     detector.to(engine.device).eval()
+
+    def features(paths: Sequence[Path], *key: str) -> Floats:
+        chosen = drawn_pictures(paths, seed, *key)
+        return pooled_features(
+            detector.backbone, chosen, size, engine, "comparing with the training pictures"
+        )
+
     trained = [
         row
         for row in RunDir(run).inputs["files"]
@@ -73,13 +88,13 @@ def measure_distances(
     rows = []
     for label in dict.fromkeys(picture.label for picture in pictures):
         paths = [Path(row["path"]) for row in trained if row["label"] == label]
-        learned = _features(detector, _drawn(paths, seed, label), size, engine)
-        if len(learned) < _FEWEST:
+        learned = features(paths, label)
+        if len(learned) < FEWEST_PICTURES:
             continue
         for name in dict.fromkeys(p.set_name for p in pictures if p.label == label):
             own = [p.path for p in pictures if p.label == label and p.set_name == name]
-            real = _features(detector, _drawn(own, seed, name, label), size, engine)
-            if len(real) < _FEWEST:
+            real = features(own, name, label)
+            if len(real) < FEWEST_PICTURES:
                 continue
             rows.append(
                 {

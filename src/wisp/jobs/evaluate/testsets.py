@@ -9,7 +9,6 @@ from pathlib import Path
 from wisp import images
 from wisp.config import EvaluateConfig
 from wisp.data import LabelledItem, LabelledSet, sets_below
-from wisp.detectors import DetectorSettings
 from wisp.errors import InputError
 from wisp.manifest import FileRecord, Overlap, find_overlaps
 from wisp.rundir import RunDir
@@ -51,9 +50,9 @@ def set_names(roots: Sequence[Path]) -> list[str]:
 
 
 def read_test_sets(
-    config: EvaluateConfig, settings: DetectorSettings
+    config: EvaluateConfig, classes: Sequence[str]
 ) -> tuple[list[RealPicture], list[images.Skipped]]:
-    """The pictures of all sets; a set may hold only some of the detector's classes.
+    """The pictures of all sets; a set may hold only some of the detector's ``classes``.
 
     A group name without ``/`` (a prefix, or one from metadata) means the same group in every set;
     a group that is a file's own name counts for its set only.
@@ -67,9 +66,9 @@ def read_test_sets(
     skipped: list[images.Skipped] = []
     for root, name in zip(config.real, set_names(config.real), strict=True):
         labelled = LabelledSet.open(root, config.group_by, workers=config.workers)
-        unknown = [label for label in labelled.classes if label not in settings.classes]
+        unknown = [label for label in labelled.classes if label not in classes]
         if unknown:
-            below = sets_below(root, settings.classes)
+            below = sets_below(root, classes)
             if below and len(unknown) == len(labelled.classes):
                 raise InputError(
                     f"{root}: lies one folder above the class folders; give "
@@ -77,7 +76,7 @@ def read_test_sets(
                 )
             raise InputError(
                 f"{root}: holds the class folders {', '.join(labelled.classes)}, but the detector "
-                f"knows {', '.join(settings.classes)}; rename {', '.join(unknown)} or leave it out"
+                f"knows {', '.join(classes)}; rename {', '.join(unknown)} or leave it out"
             )
         pictures += [_picture(item, name) for item in labelled.items]
         skipped += labelled.skipped

@@ -33,7 +33,6 @@ from wisp.rundir import RunDir, append_text, read_jsonl, write_json, write_jsonl
 
 _JOURNAL = ".journal.jsonl"
 _RESULT = "result.json"
-_FREE_TO_CHANGE = ("workers",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +75,8 @@ def run(config: SynthConfig) -> SynthResult:
     mistakes named in :mod:`wisp.models` and :mod:`wisp.manifest`; WispError when the disk is full.
     """
     start_s = time.monotonic()
-    folder, resumed = _open_folder(config)
+    folder = RunDir.unfinished(config.out, "synth", to_json(config))
+    resumed = folder is not None
     model = _load_model(config)
     reconstruct = _reconstructs(config, model)
     workers = config.workers or os.cpu_count() or 1
@@ -116,32 +116,6 @@ def run(config: SynthConfig) -> SynthResult:
             f"{skipped[0].path}: {skipped[0].reason}"
         )
     return result
-
-
-def _open_folder(config: SynthConfig) -> tuple[RunDir | None, bool]:
-    """The data set to go on with and True, or None and False if there is nothing yet."""
-    out = config.out
-    if not (out / "config.json").exists():
-        RunDir.require_free(out)
-        return None, False
-    folder = RunDir(out)
-    finished = (out / _RESULT).exists()
-    if folder.kind != "synth" or finished:
-        state = "a finished" if finished else "an unfinished"
-        raise InputError(
-            f"--out {out} holds {state} '{folder.kind}' run; name another folder or remove it"
-        )
-    before, now = folder.config, to_json(config)
-    changed = [key for key in now if key not in _FREE_TO_CHANGE and before.get(key) != now.get(key)]
-    if changed:
-        flag = "--" + changed[0].replace("_", "-")
-        raise InputError(
-            f"--out {out} holds an unfinished data set with {flag} {before.get(changed[0])}, not "
-            f"{now[changed[0]]}; repeat its flags to finish it, or remove it"
-        )
-    folder.sweep_temporary()
-    say(f"{out}: going on with the unfinished data set")
-    return folder, True
 
 
 def _load_model(config: SynthConfig) -> SmokeModel:

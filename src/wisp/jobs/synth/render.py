@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def render_photo(job: Job, photo: Photo) -> list[Row]:
     Raises UnreadableImageError if the photo has gone bad, WispError if the disk is full.
     """
     image = decode(photo.path)
-    quality = _quality(job.config, photo.path)
+    quality = quality_of(job.config, photo.path)
     if job.reconstruct:
         clean = encode_jpeg(job.model.reconstruct(image), quality)
     else:
@@ -60,12 +61,11 @@ def render_photo(job: Job, photo: Photo) -> list[Row]:
     write_bytes(job.out / photo.clean_file(), clean)
     del clean
     # One clean picture of a sequence: without smoke nothing moves, and copies count as evidence.
-    rows = [_row(job, photo, photo.clean_file(), "clean")]
+    rows = [metadata_row(job.config, photo, photo.clean_file(), "clean")]
     pixels = _pixels(image)
     del image
-    negative = picture_negative(job.config, photo)
-    if negative is not None:
-        rows.append(_render_negative(job, photo, *negative, pixels.copy(), quality))
+    repaint = job.model.reconstruct if job.reconstruct else None
+    rows += write_negative(job.config, job.out, photo, pixels, quality, repaint)
     for copy in range(1, job.config.per_photo + 1):
         last = copy == job.config.per_photo
         rows += _render_smoky(job, photo, copy, pixels if last else pixels.copy(), quality)
@@ -81,30 +81,39 @@ def _pixels(image: Image.Image) -> NDArray[np.uint8]:
     return pixels
 
 
-def _quality(config: SynthConfig, path: Path) -> int | JpegRecipe:
+def quality_of(config: SynthConfig, path: Path) -> int | JpegRecipe:
     """How every picture made of the photo ``path`` is encoded, clean and smoky alike."""
     if config.quality is not None:
         return config.quality
     return jpeg_recipe(path) or _QUALITY_OF_OTHER_FORMATS
 
 
-def _render_negative(
-    job: Job,
+def write_negative(
+    config: SynthConfig,
+    out: Path,
     photo: Photo,
-    kind: str,
-    seed: int,
     pixels: NDArray[np.uint8],
     quality: int | JpegRecipe,
-) -> Row:
-    _add_lookalike(kind, pixels, seed)
-    image = Image.fromarray(pixels)
-    # Repainted last, as the smoky pictures are: a blur over a generator's traces, or traces over a
-    # blur, would give the class away.
-    if job.reconstruct:
-        image = job.model.reconstruct(image)
+    repaint: Callable[[Image.Image], Image.Image] | None = None,
+) -> list[Row]:
+    """Write the look-alike of ``photo`` that ``config`` asks for; its row, or none if it does not.
+
+    ``pixels`` are kept. ``repaint`` sends a picture through a generator pair. That comes last, as
+    with the smoky pictures: a blur over a generator's traces, or traces over a blur, would give the
+    class away.
+    """
+    drawn = picture_negative(config, photo)
+    if drawn is None:
+        return []
+    kind, seed = drawn
+    changed = pixels.copy()
+    _add_lookalike(kind, changed, seed)
+    image = Image.fromarray(changed)
+    if repaint is not None:
+        image = repaint(image)
     file_name = photo.negative_file(kind)
-    write_bytes(job.out / file_name, encode_jpeg(image, quality))
-    return _row(job, photo, file_name, "clean", negative=kind, seed=seed)
+    write_bytes(out / file_name, encode_jpeg(image, quality))
+    return [metadata_row(config, photo, file_name, "clean", negative=kind, seed=seed)]
 
 
 def _add_lookalike(kind: str, pixels: NDArray[np.uint8], seed: int) -> None:
@@ -161,11 +170,13 @@ def _write_smoky(
         "width": rendered.pixels.shape[1],
         "height": rendered.pixels.shape[0],
     }
-    return _row(job, photo, photo.smoky_file(copy, frame), "smoky", **drawn, **measured)
+    return metadata_row(
+        job.config, photo, photo.smoky_file(copy, frame), "smoky", **drawn, **measured
+    )
 
 
-def _row(
-    job: Job,
+def metadata_row(
+    config: SynthConfig,
     photo: Photo,
     file_name: str,
     label: str,
@@ -173,6 +184,7 @@ def _row(
     condition: str | None = None,
     **values: Any,  # noqa: ANN401 - JSON
 ) -> Row:
+    """The row of a picture made of ``photo``; ``values`` say what it differs in from no smoke."""
     row: Row = {
         "file_name": file_name,
         "label": label,
@@ -187,9 +199,9 @@ def _row(
         "mean_opacity": 0.0,
         "box": None,
     }
-    if job.config.negatives:
+    if config.negatives:
         row |= {"negative": negative, "condition": condition}
-    if job.config.frames > 1:
+    if config.frames > 1:
         row |= {"sequence": None, "frame": None}
     return {**row, **values}
 

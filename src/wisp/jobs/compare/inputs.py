@@ -1,0 +1,126 @@
+"""What a comparison needs, checked before hours are spent on it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from wisp.config import REAL, CompareConfig, EvaluateConfig
+from wisp.data import sets_below
+from wisp.errors import InputError
+from wisp.images import Skipped
+from wisp.jobs.compare.datasets import Photos
+from wisp.jobs.evaluate.testsets import RealPicture, read_test_sets, set_names
+from wisp.manifest import FileRecord, find_overlaps
+from wisp.models import load
+from wisp.networks.backbone import Backbone, load_backbone
+
+CLASSES = ("clean", "smoky")
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """Everything that is read, and found usable."""
+
+    photos: Photos
+    roots: tuple[Path, ...]
+    tests: list[RealPicture]
+    skipped: list[Skipped]
+    backbone: Backbone
+    """As the detectors start from it: what distances are measured on."""
+
+    @property
+    def sets(self) -> list[str]:
+        """Names of the test sets."""
+        return set_names(self.roots)
+
+
+def read_inputs(config: CompareConfig) -> Inputs:
+    """Open photos, test sets, models and weights.
+
+    Raises InputError for each of them that cannot be used, where test photos are among those to
+    learn from, and where ``--out`` lies among the photos.
+    """
+    for folder in (config.clean, config.smoky, *config.real):
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; give a folder of photos")
+        if config.out.resolve().is_relative_to(folder.resolve()):
+            raise InputError(
+                f"--out {config.out} lies in {folder}; name a folder beside the photos"
+            )
+    _require_models(config)
+    # "none" is other weights for every seed; what is measured on must be the same for all.
+    weights = "random" if config.weights == "none" else config.weights
+    backbone = load_backbone(config.backbone, weights, config.size)
+    roots = test_roots(config.real)
+    photos = Photos.read(config)
+    tests, skipped = read_test_sets(evaluate_config(config, config.out, roots, config.out), CLASSES)
+    if not tests:
+        raise InputError(f"{roots[0]}: no picture could be read; see {skipped[0].path}")
+    _require_unseen(photos, tests)
+    return Inputs(photos, roots, tests, skipped, backbone)
+
+
+def evaluate_config(
+    config: CompareConfig, detector: Path, roots: Sequence[Path], out: Path
+) -> EvaluateConfig:
+    """How ``detector`` is scored; distances are measured on a backbone that all share instead."""
+    return EvaluateConfig(
+        detector,
+        tuple(roots),
+        out=out,
+        group_by=config.group_by,
+        distances=False,
+        seed=config.seed,
+        precision=config.precision,
+        device=config.device,
+        workers=config.workers,
+    )
+
+
+def test_roots(folders: Sequence[Path]) -> tuple[Path, ...]:
+    """The folders that hold ``clean`` or ``smoky``: those given, or those right below them."""
+    roots: list[Path] = []
+    for folder in folders:
+        if any((folder / name).is_dir() for name in CLASSES):
+            roots.append(folder)
+            continue
+        below = sets_below(folder, CLASSES)
+        if not below:
+            raise InputError(
+                f"REAL {folder}: holds no folder clean or smoky, nor do the folders in it; give "
+                "test sets with one folder per class"
+            )
+        roots += below
+    return tuple(roots)
+
+
+def _require_models(config: CompareConfig) -> None:
+    sources = {
+        part.source: None
+        for model in config.contenders
+        for part in model.parts or (model,)
+        if part.source != REAL
+    }
+    for source in sources:
+        try:
+            load(source)
+        except InputError as error:
+            said = str(error).replace("--model ", "--models ", 1)
+            raise InputError(f"{said}; or real, or a mixture such as procedural+real") from None
+
+
+def _require_unseen(photos: Photos, tests: Sequence[RealPicture]) -> None:
+    seen = [
+        FileRecord(str(photo.path), photo.sha256, "", photo.phash)
+        for photo in (*photos.clean, *photos.smoky)
+    ]
+    overlaps = find_overlaps(seen, [picture.record() for picture in tests])
+    if overlaps:
+        first = overlaps[0]
+        raise InputError(
+            f"REAL: {len(overlaps)} of {len(tests)} test pictures are among the photos to learn "
+            f"from, for example {first.test} ({first.kind} of {first.train}); remove them on one "
+            "side"
+        )
