@@ -18,7 +18,7 @@ from wisp.jobs import synth
 from wisp.models import CycleGANModel, DrawnModel, WorkingScale
 from wisp.networks.generator import ResnetGenerator
 from wisp.smoke import LiftedLayer, LiftedSmoke, ProceduralSmoke, SourceBox
-from wisp.smoke.lifted import colours, texture
+from wisp.smoke.lifted import colours, folding
 from wisp.smoke.noise import Dice
 from wisp.smoke.placement import rising_plume
 
@@ -156,9 +156,9 @@ def test_colours_come_from_smoke_only():
     airlight = torch.where(density > 0, 0.6, -1.0).expand(3, 40, 60)
     filled = colours(LiftedLayer(density, airlight))
     assert float((filled - 0.6).abs().max()) < 0.02
-    folds = texture(LiftedLayer(density, airlight))
+    folds = folding(LiftedLayer(density, airlight))
     assert float(folds.min()) >= 0.25 and float(folds.max()) <= 2.0
-    even = texture(LiftedLayer(torch.full((40, 60), 2.0), airlight))
+    even = folding(LiftedLayer(torch.full((40, 60), 2.0), airlight))
     torch.testing.assert_close(even, torch.ones(40, 60), atol=1e-4, rtol=0)
 
 

@@ -48,7 +48,7 @@ def _turbulence(dice: Dice, rows: int, columns: int, cells: float) -> tuple[Tens
     )
 
 
-def _texture(dice: Dice, rows: int, columns: int, cells: float, gain: float = 0.55) -> Tensor:
+def texture(dice: Dice, rows: int, columns: int, cells: float, gain: float = 0.55) -> Tensor:
     """Domain-warped noise, billowy or wispy by chance: mean about 0, deviation about 1."""
     octaves = max(3, round(math.log2(160 / cells)))
     billow = dice.coin(0.5)
@@ -91,7 +91,7 @@ def plume(dice: Dice, rows: int, columns: int) -> Field:
     thinning = (width / local) ** dice.uniform(0.0, 0.9)
     envelope = torch.exp(-distance) * torch.exp(-((along.clamp(min=0) / length) ** 3))
 
-    body = _texture(dice, rows, columns, dice.uniform(3.5, 9.0))
+    body = texture(dice, rows, columns, dice.uniform(3.5, 9.0))
     rough = dice.uniform(0.25, 0.6)
     density = (envelope * (1 + rough * body) - dice.uniform(0.06, 0.2)) * thinning
     return _field(density)
@@ -109,7 +109,7 @@ def bank(dice: Dice, rows: int, columns: int) -> Field:
     ragged = dice.uniform(0.03, 0.11)
     soft = dice.log_uniform(0.05, 0.5)
     level = (depth - height + slope * (x - 0.5) + ragged * boundary) / soft
-    body = _texture(dice, rows, columns, dice.uniform(2.0, 6.0))
+    body = texture(dice, rows, columns, dice.uniform(2.0, 6.0))
     envelope = 1 - torch.exp(-level.clamp(min=0))
     return _field(envelope * (1 + dice.uniform(0.12, 0.45) * body).clamp(min=0.0))
 
@@ -165,7 +165,7 @@ def burst(dice: Dice, rows: int, columns: int) -> Field:
     relief = torch.where(path > 0, front - 0.35, 0.0).clamp(min=0)
 
     path, relief = resize(path, rows, columns).clamp(min=0), resize(relief, rows, columns)
-    body = _texture(dice, rows, columns, dice.uniform(7.0, 14.0))
+    body = texture(dice, rows, columns, dice.uniform(7.0, 14.0))
     soft = blur(path, dice.log_uniform(0.004, 0.03))
     edge = 0.25 * size
     density = (1 - torch.exp(-soft / edge)) * (1 + dice.uniform(0.1, 0.35) * body) - 0.06
@@ -176,7 +176,7 @@ def veil(dice: Dice, rows: int, columns: int) -> Field:
     """Haze over everything, with slow changes of density: a room filled with smoke."""
     x, y = coordinates(rows, columns)
     slow = fbm(dice, rows, columns, cells=dice.uniform(1.0, 2.5), octaves=3, gain=0.5)
-    body = _texture(dice, rows, columns, dice.uniform(1.5, 4.0), gain=0.5)
+    body = texture(dice, rows, columns, dice.uniform(1.5, 4.0), gain=0.5)
     angle = dice.uniform(-math.pi, math.pi)
     ramp = math.cos(angle) * (x - x.mean()) + math.sin(angle) * (y - y.mean())
     density = (

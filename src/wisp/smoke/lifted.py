@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from wisp.smoke.fields import Field
+from wisp.smoke.fields import Field, texture
 from wisp.smoke.noise import Dice, blur, fbm, resample_matrix, warp
 from wisp.smoke.optics import coverage, opacity
 from wisp.smoke.placement import SourceBox, rising_plume
@@ -99,11 +99,10 @@ def mix(first: LiftedLayer, second: LiftedLayer) -> LiftedLayer:
 
 
 def shade(dice: Dice, layer: LiftedLayer) -> LiftedLayer:
-    """The layer with the folds of its own density, and finer ones of noise, lit from one side."""
+    """The layer with the folds of its own density, and fainter ones of noise, lit from one side."""
     rows, columns = layer.density.shape
-    heights = 0.1 * layer.opacity
-    folds = fbm(dice, rows, columns, cells=dice.log_uniform(6.0, 16.0), octaves=4, billow=True)
-    relief = heights * (1 + dice.uniform(0.1, 0.45) * folds)
+    folds = texture(dice, rows, columns, cells=dice.log_uniform(3.0, 8.0))
+    relief = 0.1 * layer.opacity * (1 + dice.uniform(0.0, 0.25) * folds)
     gain = shading(dice, Field(layer.density, relief), dice.uniform(-1.0, 1.0))
     return LiftedLayer(layer.density, ((layer.airlight + 1) * gain - 1).clamp(-1, 1))
 
@@ -179,19 +178,19 @@ class LiftedSmoke(PlaceableSmoke):
             for _ in range(_ATTEMPTS)
         ]
         # Haze has no folds to give, and what surrounds the smoke none at all.
-        window = max(windows, key=lambda one: coverage(one.opacity, 0.3) * texture(one).std())
+        window = max(windows, key=lambda one: coverage(one.opacity, 0.3) * folding(one).std())
         if dice.coin(0.5):
             window = mirror(window)
         plume = rising_plume(dice, rows, columns, source)
         across = dice.uniform(2.6, 3.6)
         along = across * _WINDOW_PX[0] / _WINDOW_PX[1] * dice.uniform(1.0, 1.5)
-        folds = torch.cat([texture(window)[None], colours(window)])
+        folds = torch.cat([folding(window)[None], colours(window)])
         laid = plume.read(folds, across, along, dice.uniform())
         density = dice.log_uniform(*SOURCE_DENSITY) * plume.fill(laid[0]).density
         return LiftedLayer(density, laid[1:])
 
 
-def texture(layer: LiftedLayer) -> Tensor:
+def folding(layer: LiftedLayer) -> Tensor:
     """How the smoke is folded, [h, w] in [0.25, 2]: its density relative to that around."""
     around = blur(layer.density, 0.1)
     little = 0.2 * layer.density.mean().clamp(min=1e-3)
