@@ -197,6 +197,7 @@ class _Training:
             f"training on {counts['clean']} clean and {counts['smoky']} smoky photos, "
             f"{self.engine.why}"
         )
+        self._tell(self.health.check_photos(counts))
         self._start_s = self._row_s = time.monotonic()
         self._row_step = trainer.step
         note = ""
