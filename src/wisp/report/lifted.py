@@ -9,6 +9,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from markupsafe import Markup
@@ -24,6 +25,10 @@ from wisp.report.read import RunFiles, mapping, number, sequence, text, whole
 T = TypeVar("T")
 
 _PER_WALL = 6
+_TITLES = {  # by the number of walls
+    1: ("All of them, the best score first",),
+    3: ("The best scores", "In the middle", "The lowest scores that were kept"),
+}
 _SUSPICIOUS_SHOWN = 24
 _SUSPICIOUS_LISTED = 200
 _SIDE_PX = 360
@@ -188,15 +193,11 @@ def _layers_section(
     """How many photos were lifted from, and layers of high, middling and low score."""
     lifting = mapping(run.json("result.json").get("lifting"))
     layers: list[Layer] = []
-    walls: list[Wall] = []
-    damaged, problem = 0, ""
     path = run.path / "layers.zip"
     try:
         with zipfile.ZipFile(path) as bank:
             layers = _index(bank)
-            walls, damaged = _walls(bank, layers, records["smoky"], pictures)
-        if not layers:
-            problem = f"{path}: holds no layers."
+        problem = "" if layers else f"{path}: holds no layers."
     except FileNotFoundError:
         problem = (
             f"{path}: the bank of layers is no longer there, so none can be shown."
@@ -205,6 +206,7 @@ def _layers_section(
         )
     except _DAMAGED as error:
         problem = f"{path}: is damaged, so no layers can be shown ({error})."
+    walls, damaged = _walls(path, layers, records["smoky"], pictures) if layers else ([], 0)
     shown = [one for wall in walls for one in wall.layers]
     return Section(
         "layers",
@@ -264,29 +266,24 @@ def _distributions(layers: Sequence[Layer]) -> tuple[Markup, ...]:
 
 
 def _walls(
-    bank: zipfile.ZipFile,
-    layers: Sequence[Layer],
-    photos: dict[str, FileRecord],
-    pictures: Pictures,
+    path: Path, layers: Sequence[Layer], photos: dict[str, FileRecord], pictures: Pictures
 ) -> tuple[list[Wall], int]:
-    """Layers as pictures, and how many of the chosen ones could not be read."""
+    """Layers as pictures, and how many of the chosen ones could not be shown."""
     chosen = pick_walls(layers, _PER_WALL)
-    titles = ["All of them, the best score first"]
-    if len(chosen) > 1:
-        titles = ["The best scores", "In the middle", "The lowest scores that were kept"]
     walls, damaged = [], 0
-    for title, wall in zip(titles, chosen, strict=True):
-        shown = []
-        for layer in wall:
-            picture = _picture(bank, layer, pictures)
-            if picture is None:
-                damaged += 1
-                continue
-            record = photos.get(layer.source_sha256)
-            photo = pictures.recorded(record, _SIDE_PX) if record else None
-            shown.append(ShownLayer(layer, picture, photo))
-        if shown:
-            walls.append(Wall(title, tuple(shown)))
+    with zipfile.ZipFile(path) as bank:
+        for title, wall in zip(_TITLES[len(chosen)], chosen, strict=True):
+            shown = []
+            for layer in wall:
+                picture = _picture(bank, layer, pictures)
+                if picture is None:
+                    damaged += 1
+                    continue
+                record = photos.get(layer.source_sha256)
+                photo = pictures.recorded(record, _SIDE_PX) if record else None
+                shown.append(ShownLayer(layer, picture, photo))
+            if shown:
+                walls.append(Wall(title, tuple(shown)))
     return walls, damaged
 
 
