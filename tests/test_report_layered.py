@@ -12,64 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from report_fixtures import HOSTILE, environment, kitchen, make_train, opacity, smoky
-from wisp.data import BANK_FILE, Lift, write_bank
+from report_fixtures import HOSTILE, kitchen, make_layered, make_train
+from wisp.data import BANK_FILE
 from wisp.jobs.train.lifting import SUSPICIOUS_FILE, Lifting
-from wisp.manifest import FileRecord, sha256_of
+from wisp.manifest import FileRecord
 from wisp.report import write_report
 from wisp.report.lifted import pick_walls
 from wisp.report.pictures import Pictures
-from wisp.rundir import RunDir, read_json, write_json
-from wisp.smoke import LiftedLayer
-
-LAYERS, SUSPECTS = 20, 5
-SIZE = (96, 72)
-
-
-def plume(seed: int) -> LiftedLayer:
-    """Light smoke in the shape of the drawn plume."""
-    alpha = torch.from_numpy(np.array(opacity(seed).resize(SIZE), np.float32)) / 255
-    return LiftedLayer(-torch.log1p(-alpha.clamp(max=0.99)), torch.full((3, SIZE[1], SIZE[0]), 0.7))
-
-
-def make_layered(root: Path, layers: int = LAYERS, suspects: int = SUSPECTS) -> Path:
-    """A layered run in ``root/run`` and the photos it was made of beside it."""
-    run = RunDir.create(root / "run", "train", {"model": "layered", "steps": 500, "size": 160})
-    environment(run, ["train", "clean", "smoky", "--model", "layered", "--out", "run"])
-    rows, hashes = [], []
-    for domain, draw, count in (("clean", kitchen, suspects + 2), ("smoky", smoky, layers)):
-        (root / domain).mkdir(parents=True)
-        for number in range(count):
-            path = root / domain / f"{domain}-{number}.jpg"
-            draw(number, (160, 120)).save(path)
-            record = FileRecord(str(path), sha256_of(path), f"place-{number}")
-            rows.append({**record.to_json(), "domain": domain, "split": "train"})
-            hashes += [record.sha256] if domain == "smoky" else []
-    run.write_inputs(rows)
-    suspicious = [
-        {"path": str(root / "clean" / f"clean-{n}.jpg"), "mean_opacity": round(0.9 - 0.03 * n, 4)}
-        for n in range(suspects)
-    ]
-    write_json(run.path / SUSPICIOUS_FILE, suspicious)
-    write_bank(
-        run.path / BANK_FILE,
-        [
-            Lift(plume(n), f"layer{n}", hashes[n], f"place-{n}", 0.99 - 0.02 * n)
-            for n in range(layers)
-        ],
-    )
-    lifting = Lifting(
-        layers=layers, looked_at=layers + 10, without_smoke=4, unreadable=0, inconsistent=3,
-        near_copies=1, suspicious_clean=suspects, clean_looked_at=40,
-    )  # fmt: skip
-    result = {"steps": 500, "seconds": 900.0, "stopped": "finished", "notes": lifting.notes()}
-    write_json(run.path / "result.json", {**result, "lifting": dataclasses.asdict(lifting)})
-    return run.path
+from wisp.rundir import read_json, write_json
 
 
 @pytest.fixture
@@ -237,6 +191,14 @@ def test_no_smoke_in_clean_photos_is_said_and_has_no_section(tmp_path: Path) -> 
     assert "In none of 40 clean photos did R see smoke." in words(section(page, "layers"))
 
 
+def test_smoke_in_most_clean_photos_is_first_of_all_a_matter_of_steps(tmp_path: Path) -> None:
+    few, most = (
+        words(section(report(make_layered(tmp_path / str(n), 1, suspects=n)), "suspicious"))
+        for n in (20, 21)  # of 40
+    )
+    assert "R has learned too little" in most and "R has learned too little" not in few
+
+
 def test_other_models_have_no_layers(tmp_path: Path) -> None:
     page = report(make_train(tmp_path / "gan"))
     assert 'id="layers"' not in page and 'id="suspicious"' not in page
@@ -257,13 +219,13 @@ def test_walls_hold_no_layer_twice_and_keep_the_order(count: int, each: int) -> 
 def test_a_layer_hides_the_checker_as_its_opacity_says() -> None:
     layer = Image.new("RGBA", (96, 64), (250, 20, 20, 0))
     layer.paste((250, 20, 20, 255), (48, 0, 96, 64))
-    address = Pictures().over_checker(layer, "layer")
+    address = Pictures().over_checker(layer, "layer", side=96)
     assert address is not None
     with Image.open(io.BytesIO(base64.b64decode(address.split(",", 1)[1]))) as image:
         shown = np.asarray(image.convert("RGB")).astype(int)
     assert (abs(shown[:, 60:] - (250, 20, 20)) < 12).all()
-    for (left, top), grey in {(0, 0): 140, (16, 0): 116, (0, 16): 116, (16, 16): 140}.items():
-        assert (abs(shown[top + 4 : top + 12, left + 4 : left + 12] - grey) < 6).all()
+    for (left, top), grey in {(0, 0): 140, (12, 0): 116, (0, 12): 116, (12, 12): 140}.items():
+        assert (abs(shown[top + 3 : top + 9, left + 3 : left + 9] - grey) < 6).all()
 
 
 def test_notes_say_what_was_found_and_where_to_look() -> None:

@@ -17,7 +17,7 @@ from wisp.manifest import FileRecord, sha256_of
 
 PAGE_BYTES = 5_400_000  # of encoded pictures; base64 adds a third, which leaves room below 8 MB
 _CHECKER = ((116, 116, 116), (140, 140, 140))  # both black and white smoke stand out
-_CHECKER_PX = 16
+_CHECKER_PX = 12
 _TRIES = ((1.0, 82), (0.8, 74), (0.6, 66), (0.45, 60))
 
 
@@ -73,9 +73,13 @@ class Pictures:
         return self._encode(image, record.path, side)
 
     def over_checker(self, layer: Image.Image, name: str, side: int = 400) -> str | None:
-        """A transparent picture over a grey checker as a JPEG address; None as in :meth:`photo`."""
-        shown = layer.convert("RGBA")
-        shown.thumbnail((side, side), Image.Resampling.LANCZOS)
+        """A transparent picture over a grey checker as a JPEG address; None as in :meth:`photo`.
+
+        Its longer side becomes ``side`` px, so that the checker is as fine whatever the picture.
+        """
+        scale = side / max(layer.size)
+        width, height = (max(1, round(part * scale)) for part in layer.size)
+        shown = layer.convert("RGBA").resize((width, height), Image.Resampling.BICUBIC)
         ground = Image.new("RGBA", shown.size, (*_CHECKER[0], 255))
         draw = ImageDraw.Draw(ground)
         for top in range(0, shown.height, _CHECKER_PX):
