@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import math
 import random
 from pathlib import Path
 
+import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFilter
 
+from wisp.data import BANK_FILE, Lift, write_bank
+from wisp.jobs.train.lifting import SUSPICIOUS_FILE, Lifting
+from wisp.manifest import FileRecord, sha256_of
 from wisp.rundir import RunDir, write_json, write_jsonl
+from wisp.smoke import LiftedLayer
 
 HOSTILE = "<script>alert(1)</script>&\"'.jpg"
 
@@ -151,6 +158,47 @@ def make_train(path: Path, steps: int = 2000) -> Path:
     )
     run.write_inputs([])
     return path
+
+
+def _plume(seed: int) -> LiftedLayer:
+    """Light smoke in the shape of the drawn plume."""
+    alpha = torch.from_numpy(np.array(opacity(seed).resize((96, 72)), np.float32)) / 255
+    return LiftedLayer(-torch.log1p(-alpha.clamp(max=0.99)), torch.full((3, 72, 96), 0.7))
+
+
+def make_layered(root: Path, layers: int = 20, suspects: int = 5) -> Path:
+    """A layered run in ``root/run`` and the photos it was made of beside it."""
+    run = RunDir.create(root / "run", "train", {"model": "layered", "steps": 500, "size": 160})
+    environment(run, ["train", "clean", "smoky", "--model", "layered", "--out", "run"])
+    rows, hashes = [], []
+    for domain, draw, count in (("clean", kitchen, suspects + 2), ("smoky", smoky, layers)):
+        (root / domain).mkdir(parents=True)
+        for number in range(count):
+            path = root / domain / f"{domain}-{number}.jpg"
+            draw(number, (160, 120)).save(path)
+            record = FileRecord(str(path), sha256_of(path), f"place-{number}")
+            rows.append({**record.to_json(), "domain": domain, "split": "train"})
+            hashes += [record.sha256] if domain == "smoky" else []
+    run.write_inputs(rows)
+    suspicious = [
+        {"path": str(root / "clean" / f"clean-{n}.jpg"), "mean_opacity": round(0.9 - 0.03 * n, 4)}
+        for n in range(suspects)
+    ]
+    write_json(run.path / SUSPICIOUS_FILE, suspicious)
+    write_bank(
+        run.path / BANK_FILE,
+        [
+            Lift(_plume(n), f"layer{n}", hashes[n], f"place-{n}", 0.99 - 0.02 * n)
+            for n in range(layers)
+        ],
+    )
+    lifting = Lifting(
+        layers=layers, looked_at=layers + 10, without_smoke=4, unreadable=0, inconsistent=3,
+        near_copies=1, suspicious_clean=suspects, clean_looked_at=40,
+    )  # fmt: skip
+    result = {"steps": 500, "seconds": 900.0, "stopped": "finished", "notes": lifting.notes()}
+    write_json(run.path / "result.json", {**result, "lifting": dataclasses.asdict(lifting)})
+    return run.path
 
 
 def make_synth(path: Path, source: Path | None = None, photos: int = 40) -> Path:

@@ -22,6 +22,8 @@ from PIL import Image
 
 from wisp import cli
 from wisp.errors import WispError
+from wisp.jobs.train.layered import LayeredTrainer
+from wisp.networks.lifter import Lifted
 from wisp.rundir import append_text
 
 SMALL_DETECTOR = [
@@ -31,6 +33,11 @@ SMALL_DETECTOR = [
 SMALL_GAN = [
     "--size", "32", "--width", "4", "--discriminator-width", "4", "--device", "cpu",
     "--validation-photos", "1",
+]  # fmt: skip
+SMALL_LAYERED = [
+    "--model", "layered", "--backbone", "mobilenetv2_035", "--weights", "none", "--size", "32",
+    "--load-size", "32", "--steps", "1", "--images-per-step", "1", "--device", "cpu",
+    "--validation-photos", "1", "--precision", "32",
 ]  # fmt: skip
 
 
@@ -174,6 +181,73 @@ def test_overlaps_are_refused(
     assert "share 1 photos" in said
     assert "copy.png" in said
     assert not out.exists()
+
+
+def test_a_photo_in_both_folders_is_refused_also_where_one_holds_the_other(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    for clean, smoky in (("clean", "clean"), ("real", "real/smoky")):
+        said = sentence(capsys, "train", world / clean, world / smoky, "--out", out, *SMALL_LAYERED)
+        assert "CLEAN and SMOKY share 4 photos" in said
+        assert not out.exists()
+
+
+class Lamp(torch.nn.Module):
+    """In place of R: what is brighter than ``limit`` (of -1 to 1) is white smoke."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def forward(self, photos: torch.Tensor) -> Lifted:
+        half = torch.nn.functional.avg_pool2d(photos, 2)
+        density = 2.0 * (half.mean(1, keepdim=True) > self.limit)
+        return Lifted(density, torch.ones_like(half))
+
+
+def test_a_smoky_folder_without_smoke_is_told_with_what_was_found(
+    world: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(LayeredTrainer, "lifter_in_use", lambda _: Lamp(limit=1.0).eval())
+    command = ["train", world / "clean", world / "smoky", "--out", tmp_path / "run"]
+    assert cli.main([str(word) for word in [*command, *SMALL_LAYERED]]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"wisp: {world / 'smoky'}: R found usable smoke in none of 4 photos")
+    assert "(4 without smoke, 0 inconsistent)" in said
+    assert not (tmp_path / "run" / "layers.zip").exists()
+
+
+def test_ten_photos_of_mixed_sizes_are_trained_on_with_a_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LayeredTrainer, "lifter_in_use", lambda _: Lamp(limit=0.5).eval())
+    sizes = [(200, 40), (40, 200), (64, 64), (640, 480), (33, 20)]
+    for index, size in enumerate(sizes):
+        random = np.random.default_rng(index)
+        for domain in ("clean", "smoky"):
+            pixels = random.integers(0, 90, (size[1], size[0], 3), dtype=np.uint8)
+            if domain == "smoky":
+                pixels[: size[1] // 2] = 250
+            (tmp_path / domain).mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / domain / f"place{index}.png")
+    run = tmp_path / "run"
+    command = ["train", tmp_path / "clean", tmp_path / "smoky", "--out", run, *SMALL_LAYERED]
+    assert cli.main([str(word) for word in [*command, "--json"]]) == 0
+    shown = capsys.readouterr()
+    result = json.loads(shown.out.splitlines()[-1])
+    assert result["lifting"]["looked_at"] == 5
+    assert result["lifting"]["layers"] >= 1
+    few = [note for note in result["notes"] if "photos to train on" in note]
+    assert few == [few[0]]
+    assert few[0].startswith("only 4 clean and 4 smoky photos to train on")
+    assert few[0] in shown.err
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "only 4 clean and 4 smoky photos" in page
+    assert 'id="layers"' in page
 
 
 class Attack:

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from report_comparison import make_comparison
-from report_fixtures import make_chain, make_synth
+from report_fixtures import make_chain, make_layered, make_synth
 from wisp.report import write_report
 
 pytestmark = pytest.mark.browser
@@ -40,6 +40,7 @@ def reports(tmp_path_factory):
     return {
         "evaluation": write_report(evaluation),
         "training": write_report(folder / "gan"),
+        "layered": write_report(make_layered(folder / "layered")),
         "detector": write_report(folder / "detector"),
         "data set": write_report(make_synth(folder / "procedural")),
         "comparison": write_report(make_comparison(folder / "comparison")),
@@ -83,7 +84,9 @@ def luminance(colour):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("kind", ["evaluation", "training", "detector", "data set", "comparison"])
+@pytest.mark.parametrize(
+    "kind", ["evaluation", "training", "layered", "detector", "data set", "comparison"]
+)
 def test_it_fits_and_every_picture_is_there(visit, reports, kind, width, scheme):
     page = visit(reports[kind], width, scheme)
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
@@ -251,3 +254,19 @@ def test_it_prints(visit, reports, tmp_path):
     page = visit(reports["evaluation"])
     page.pdf(path=tmp_path / "report.pdf", format="A4", print_background=True)
     assert (tmp_path / "report.pdf").stat().st_size > 50_000
+
+
+def test_layers_show_their_photos_and_the_note_leads_to_the_suspects(visit, reports):
+    page = visit(reports["layered"])
+    photos = page.locator("#layers img.over")
+    assert photos.count() > 0
+    assert not photos.last.is_visible()
+    page.locator("#layers [data-toggle-all]").click()
+    assert photos.first.is_visible()
+    assert photos.last.is_visible()
+    title = page.locator("#suspicious-title")
+    expect = pytest.importorskip("playwright.sync_api").expect
+    page.locator(".caveats").scroll_into_view_if_needed()
+    expect(title).not_to_be_in_viewport()
+    page.locator(".caveats a").click()
+    expect(title).to_be_in_viewport()

@@ -26,6 +26,7 @@ from wisp.report.dataset import (
 )
 from wisp.report.detector import describe, detector_section, load_detector
 from wisp.report.evaluation import load_evaluation
+from wisp.report.lifted import lifted_sections, lifted_tile
 from wisp.report.mistakes import mistakes_section
 from wisp.report.page import Banner, Page, Section, Step, Tile
 from wisp.report.pictures import Pictures
@@ -321,6 +322,8 @@ def _training(run: RunFiles) -> Page:
                 _shown(training.distance),
             )
         )
+    if (layers := lifted_tile(run)) is not None:
+        numbers.append(layers)
     return Page(
         "Smoke model",
         _made_on(run),
@@ -332,6 +335,7 @@ def _training(run: RunFiles) -> Page:
         (),
         _kept(
             [
+                *lifted_sections(run, pictures),
                 source.source_section([source.trained(run, pictures)]),
                 skipped_section(chain),
                 made_section(chain),

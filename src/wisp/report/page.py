@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
@@ -96,6 +97,17 @@ def _breakable(name: str) -> Markup:
     return Markup(re.sub(r"([_\-./]+)", r"\1<wbr>", str(escape(name))))
 
 
+def _linked(sentence: str, sections: Sequence[Section]) -> Markup:
+    """``sentence`` with what it calls ``report.html#anchor`` as a link, where there is one."""
+    here = {section.anchor for section in sections}
+
+    def link(found: re.Match[str]) -> str:
+        name = found[1]
+        return f'<a href="#{name}">{found[0]}</a>' if name in here else found[0]
+
+    return Markup(re.sub(r"report\.html#([a-z-]+)", link, str(escape(sentence))))
+
+
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -114,6 +126,7 @@ def _environment() -> jinja2.Environment:
         "duration": wording.duration,
         "config_value": wording.value,
         "breakable": _breakable,
+        "linked": _linked,
     }
     environment.globals |= {"plural": wording.plural, "of": wording.of, "strip": charts.strip}
     return environment

@@ -1,4 +1,4 @@
-"""What is watched while a GAN trains, because it fails quietly."""
+"""What is watched before and while a network trains, because it fails quietly."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ _ADVICE: Final[dict[Fault, str]] = {
     "silent": "finds no smoke in smoky photos; look whether the second folder shows any, or train "
     "longer",
 }
+FEW_PHOTOS = 30
 WON_LOSS = 0.005
 WON_STEPS = 2000
 
 
 @dataclasses.dataclass
 class Health:
-    """Notices collapse, idle generators and discriminators that have won; each is noted once.
+    """Notices too few photos, collapse, idle generators and discriminators that have won.
 
-    ``notes`` are sentences for the user; ``to_json`` is the whole state.
+    Each is noted once. ``notes`` are sentences for the user; ``to_json`` is the whole state.
     """
 
     notes: list[str] = dataclasses.field(default_factory=list)
@@ -37,6 +38,16 @@ class Health:
         self.seen.append(key)
         self.notes.append(note)
         return note
+
+    def check_photos(self, counts: Mapping[str, int]) -> list[str]:
+        """New notes on ``counts``, the photos to train on by domain: are there too few?"""
+        few = [f"{n} {domain}" for domain, n in counts.items() if n < FEW_PHOTOS]
+        note = few and self._note(
+            "few-photos",
+            f"only {' and '.join(few)} photos to train on: what is learned of so few holds for "
+            "them and little else; give hundreds, of as many places as possible",
+        )
+        return [note] if note else []
 
     def check_losses(self, step: int, means: dict[str, float]) -> list[str]:
         """New notes after a row of mean losses: is a discriminator's near 0 for 2000 steps?"""

@@ -55,12 +55,21 @@ class Lifting:
 
     def notes(self) -> list[str]:
         """What the user should look at."""
-        if self.suspicious_clean * 50 < self.clean_looked_at:
-            return []
-        return [
-            f"R finds smoke in {self.suspicious_clean} of {self.clean_looked_at} clean photos: "
-            f"look at {SUSPICIOUS_FILE}; if there is smoke in them, move them to the smoky folder"
-        ]
+        said = []
+        if self.layers * 4 < self.looked_at:
+            said.append(
+                f"usable smoke was lifted off only {self.layers} of {self.looked_at} smoky photos "
+                f"({self.without_smoke} without smoke, {self.inconsistent} not found again, "
+                f"{self.near_copies} near copies): look at report.html#layers; if the others do "
+                "show smoke, train with more --steps"
+            )
+        if self.suspicious_clean and self.suspicious_clean * 50 >= self.clean_looked_at:
+            said.append(
+                f"R finds smoke in {self.suspicious_clean} of {self.clean_looked_at} clean photos: "
+                "look at report.html#suspicious; if there is smoke in them, move them to the smoky "
+                "folder"
+            )
+        return said
 
 
 def load_whole(path: Path, config: TrainConfig) -> Tensor:

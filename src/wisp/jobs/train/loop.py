@@ -197,6 +197,8 @@ class _Training:
             f"training on {counts['clean']} clean and {counts['smoky']} smoky photos, "
             f"{self.engine.why}"
         )
+        for note in self.health.check_photos(counts):
+            say(note)
         self._start_s = self._row_s = time.monotonic()
         self._row_step = trainer.step
         note = ""
