@@ -193,8 +193,8 @@ def make_layered(root: Path, layers: int = 20, suspects: int = 5) -> Path:
         ],
     )
     lifting = Lifting(
-        layers=layers, looked_at=layers + 10, without_smoke=4, unreadable=0, inconsistent=3,
-        near_copies=1, suspicious_clean=suspects, clean_looked_at=40,
+        layers=layers, looked_at=layers + 10, without_smoke=4, unreadable=0,
+        unsteady=0, inconsistent=3, near_copies=1, suspicious_clean=suspects, clean_looked_at=40,
     )  # fmt: skip
     result = {"steps": 500, "seconds": 900.0, "stopped": "finished", "notes": lifting.notes()}
     write_json(run.path / "result.json", {**result, "lifting": dataclasses.asdict(lifting)})

@@ -98,8 +98,9 @@ def test_black_and_white_pictures_are_pictures_too(kind):
 @given(seeds, st.booleans())
 def test_steam_is_thin_and_never_fills_the_picture(seed, upright):
     cover = steam_opacity(room(seed, *((120, 80) if upright else (80, 120))), seed)
-    assert 0.02 <= coverage(cover) <= 0.15
-    assert 0.15 <= float(cover.max()) <= 0.55
+    assert 0.03 <= coverage(cover) <= 0.35
+    assert 0.15 <= float(cover.max()) <= 0.7
+    assert float(cover.mean()) < 0.12
 
 
 @QUICK
@@ -108,19 +109,19 @@ def test_steam_only_brightens_and_leaves_most_of_the_picture_alone(seed):
     picture = room(seed)
     result = changed("steam", picture, seed)
     assert bool((result >= picture).all())
-    untouched = (result == picture).all(-1).float().mean()
-    assert untouched > 0.6
+    plain = (result.int() - picture.int()).amax(-1) > 25
+    assert plain.float().mean() < 0.45
 
 
 def test_steam_thins_out_as_it_rises():
     """Over many pots, the lower half of the steam holds more of it than the upper one."""
-    lower = 0
+    lower, upper = 0.0, 0.0
     for seed in range(30):
         cover = steam_opacity(room(seed), seed)
         rows = (cover > 0.02).any(1).nonzero().flatten()
         middle = int(rows[0] + rows[-1]) // 2
-        lower += bool(cover[middle:].sum() > cover[:middle].sum())
-    assert lower >= 24
+        lower, upper = lower + float(cover[middle:].sum()), upper + float(cover[:middle].sum())
+    assert lower > 1.1 * upper
 
 
 def test_steam_is_near_white_lit_by_the_scene():

@@ -229,10 +229,11 @@ def test_a_layer_hides_the_checker_as_its_opacity_says() -> None:
 
 
 def test_notes_say_what_was_found_and_where_to_look() -> None:
-    usual = Lifting(60, 100, 20, 0, 15, 5, 3, 400)
+    usual = Lifting(60, 100, 20, 0, 2, 13, 5, 3, 400)
     assert usual.notes() == []
     (few,) = dataclasses.replace(usual, layers=3, without_smoke=77).notes()
-    assert "lifted off only 3 of 100 smoky photos (77 without smoke, 15 not found again" in few
+    assert "lifted off only 3 of 100 smoky photos (77 without smoke, 2 not seen alike" in few
+    assert "13 not found again" in few
     assert "report.html#layers" in few and "--steps" in few
     (smoke,) = dataclasses.replace(usual, suspicious_clean=31).notes()
     assert smoke.startswith(

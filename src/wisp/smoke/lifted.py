@@ -24,6 +24,7 @@ from wisp.smoke.shading import shading
 
 _ATTEMPTS = 6
 _VISIBLE = 0.12
+_PLAIN = 0.25
 _WINDOW_PX = (240, 160)
 """Rows and columns of a layer's piece that is laid into a plume."""
 
@@ -161,9 +162,9 @@ class LiftedSmoke(PlaceableSmoke):
         for _ in range(_ATTEMPTS):
             source = self.layers[int(dice.uniform() * len(self.layers))]
             found = crop(dice, source, rows, columns)
-            if best is None or coverage(found.opacity) > coverage(best.opacity):
+            if best is None or _seen(found) > _seen(best):
                 best = found
-            if coverage(best.opacity) >= MIN_COVERAGE:
+            if _seen(best) >= MIN_COVERAGE:
                 break
         assert best is not None
         if dice.coin(0.5):
@@ -188,6 +189,11 @@ class LiftedSmoke(PlaceableSmoke):
         laid = plume.read(folds, across, along, dice.uniform())
         density = dice.log_uniform(*SOURCE_DENSITY) * plume.fill(laid[0]).density
         return LiftedLayer(density, laid[1:])
+
+
+def _seen(layer: LiftedLayer) -> float:
+    """Part of the picture in which nobody overlooks the smoke; less than that may be steam."""
+    return coverage(layer.opacity, _PLAIN)
 
 
 def folding(layer: LiftedLayer) -> Tensor:

@@ -44,10 +44,10 @@ class Lifting:
     """Smoky photos in which R saw hardly any smoke."""
     unreadable: int
     """Smoky photos that could no longer be read."""
-    inconsistent: int
-    """Layers that were not found again once they lay over other photos: sky, walls, text."""
     unsteady: int
     """Layers on which several looks at one photo did not agree."""
+    inconsistent: int
+    """Layers that were not found again once they lay over other photos: sky, walls, text."""
     near_copies: int
     suspicious_clean: int
     """Clean photos in which R sees smoke; ``suspicious.json`` names them."""
@@ -59,9 +59,9 @@ class Lifting:
         if self.layers * 4 < self.looked_at:
             said.append(
                 f"usable smoke was lifted off only {self.layers} of {self.looked_at} smoky photos "
-                f"({self.without_smoke} without smoke, {self.inconsistent} not found again, "
-                f"{self.near_copies} near copies): look at report.html#layers; if the others do "
-                "show smoke, train with more --steps"
+                f"({self.without_smoke} without smoke, {self.unsteady} not seen alike at several "
+                f"looks, {self.inconsistent} not found again, {self.near_copies} near copies): look "
+                "at report.html#layers; if the others do show smoke, train with more --steps"
             )
         if self.suspicious_clean and self.suspicious_clean * 50 >= self.clean_looked_at:
             said.append(
@@ -106,7 +106,7 @@ class _Judge:
 
         The mean soft overlap (Dice) of the opacity that was laid and the one that is lifted.
         """
-        smoke = LiftedSmoke([layer], mixed=0.0)
+        smoke = LiftedSmoke([layer], mixed=0.0, shaded=False)
         found = []
         for number in range(_HOSTS):
             host = self.hosts[derive_seed(self.seed, "host", name, number) % len(self.hosts)]
@@ -136,13 +136,7 @@ def lift_bank(
     judge = _Judge(lifter, engine, hosts, config.seed)
     smoky = [item for item in photos.items if item.domain == "smoky"]
     lifts: list[Lift] = []
-    counts = {
-        "without_smoke": 0,
-        "unreadable": 0,
-        "unsteady": 0,
-        "inconsistent": 0,
-        "near_copies": 0,
-    }
+    counts = dict.fromkeys(_REASONS, 0)
     seen: set[str] = set()
     with progress("lifting smoke", len(smoky), unit="img") as bar:
         for item in smoky:

@@ -12,10 +12,11 @@ from wisp.smoke.noise import GRID_PX, Dice, blur, coordinates, fbm, warp
 from wisp.smoke.optics import coverage, opacity
 from wisp.smoke.procedural import RandomSmoke, ambient_light
 
-STEAM_COVERAGE = (0.02, 0.15)
+STEAM_COVERAGE = (0.03, 0.35)
 """The part of a picture in which steam has an opacity above 0.1."""
-STEAM_PEAK = (0.3, 0.55)
-"""The opacity of steam where it is densest."""
+STEAM_PEAK = (0.25, 0.7)
+"""The opacity of steam where it is densest; the wider it has spread, the less."""
+_LARGEST = 2.5
 _ATTEMPTS = 12
 
 
@@ -26,9 +27,10 @@ class Steam(RandomSmoke):
     grid_px: int = GRID_PX
 
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
-        peak = dice.uniform(*STEAM_PEAK)
+        # The steam of a pot, near or far, just risen or spread through half the room.
+        size = dice.log_uniform(0.8, _LARGEST)
+        peak = min(STEAM_PEAK[1], dice.uniform(0.4, 0.75) / size**0.5)
         least, most = STEAM_COVERAGE
-        size = 1.0
         # Drawn anew, larger or smaller, until it is neither lost in the picture nor fills it.
         for _ in range(_ATTEMPTS):
             tau = self._rising(dice, rows, columns, scene, size)
@@ -45,7 +47,7 @@ class Steam(RandomSmoke):
         """Density [rows, columns] ≥ 0 of the steam of one pot, of order 1."""
         x, y = coordinates(rows, columns)
         pot_x, pot_y = _place(dice, rows, columns, scene)
-        wide, tall = size * dice.uniform(0.05, 0.12), size * dice.uniform(0.18, 0.42)
+        wide, tall = size * dice.uniform(0.05, 0.12), math.sqrt(size) * dice.uniform(0.2, 0.42)
         spread, lean = dice.uniform(0.2, 0.9), dice.uniform(-0.35, 0.35)
         swirl_x, swirl_y = (
             fbm(dice, rows, columns, cells=dice.uniform(4.0, 8.0), octaves=4) for _ in range(2)
