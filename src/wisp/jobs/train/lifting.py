@@ -60,8 +60,8 @@ class Lifting:
             said.append(
                 f"usable smoke was lifted off only {self.layers} of {self.looked_at} smoky photos "
                 f"({self.without_smoke} without smoke, {self.unsteady} not seen alike at several "
-                f"looks, {self.inconsistent} not found again, {self.near_copies} near copies): look "
-                "at report.html#layers; if the others do show smoke, train with more --steps"
+                f"looks, {self.inconsistent} not found again, {self.near_copies} near copies): "
+                "look at report.html#layers; if the others do show smoke, train with more --steps"
             )
         if self.suspicious_clean and self.suspicious_clean * 50 >= self.clean_looked_at:
             said.append(
