@@ -20,7 +20,7 @@ from wisp.data.bank import decode_layer, encode_layer
 from wisp.errors import InputError
 from wisp.rundir import RunDir, write_json
 from wisp.smoke import LiftedLayer, LiftedSmoke
-from wisp.smoke.lifted import crop, mirror, mix, shade, smooth_airlight, stir
+from wisp.smoke.lifted import crop, mirror, mix, prominence, shade, smooth_airlight, stir
 from wisp.smoke.noise import Dice
 
 QUICK = settings(max_examples=20, deadline=None)
@@ -139,6 +139,17 @@ def test_smoke_can_always_be_told_from_the_scene():
     for seed in range(10):
         changed = (smoke.add(wall, draws(seed)).image - wall).abs().mean()
         assert float(changed) > 0.1
+
+
+def test_smoke_that_stands_out_is_preferred():
+    """White smoke before a white wall changes hardly a pixel; grey smoke is laid there instead."""
+    full = torch.full((20, 20), 2.0)
+    wall = torch.full((3, 24, 24), 0.95)
+    white, grey = (LiftedLayer(full, torch.full((3, 20, 20), tone)) for tone in (0.9, -0.5))
+    assert prominence(white, wall) == 0.0
+    assert prominence(grey, wall) == 1.0
+    half = LiftedLayer(full.clone().index_fill_(1, torch.arange(10), 0.0), grey.airlight)
+    assert 0.4 < prominence(half, wall) < 0.6
 
 
 # --- the bank

@@ -24,7 +24,8 @@ from wisp.smoke.shading import shading
 
 _ATTEMPTS = 6
 _VISIBLE = 0.12
-_PLAIN = 0.25
+_PLAIN = 0.12
+_PROMINENT = 0.12
 _WINDOW_PX = (240, 160)
 """Rows and columns of a layer's piece that is laid into a plume."""
 
@@ -103,7 +104,7 @@ def shade(dice: Dice, layer: LiftedLayer) -> LiftedLayer:
     """The layer with the folds of its own density, and fainter ones of noise, lit from one side."""
     rows, columns = layer.density.shape
     folds = texture(dice, rows, columns, cells=dice.log_uniform(3.0, 8.0))
-    relief = 0.1 * layer.opacity * (1 + dice.uniform(0.0, 0.25) * folds)
+    relief = 0.1 * layer.opacity * (1 + dice.uniform(0.0, 0.1) * folds)
     gain = shading(dice, Field(layer.density, relief), dice.uniform(-1.0, 1.0))
     return LiftedLayer(layer.density, ((layer.airlight + 1) * gain - 1).clamp(-1, 1))
 
@@ -126,6 +127,18 @@ def relight(dice: Dice, layer: LiftedLayer, scene: Tensor) -> LiftedLayer:
     return LiftedLayer(layer.density, colour.clamp(0.01, 1.0) * 2 - 1)
 
 
+def prominence(layer: LiftedLayer, scene: Tensor) -> float:
+    """Part of ``scene`` [3, h, w] in [0, 1] that the layer changes plainly, by 0.12 of the range.
+
+    White smoke before a white wall is there, and nobody sees it.
+    """
+    rows, columns = scene.shape[-2:]
+    down = resample_matrix(layer.density.shape[-2], rows)
+    across = resample_matrix(layer.density.shape[-1], columns)
+    cover, colour = (down @ part @ across.T for part in (layer.opacity, (layer.airlight + 1) / 2))
+    return coverage(cover * (colour - scene).abs().mean(0), _PLAIN)
+
+
 @dataclasses.dataclass(frozen=True)
 class LiftedSmoke(PlaceableSmoke):
     """Smoke drawn from ``layers``, a pure function of the generator's state and the picture.
@@ -145,32 +158,39 @@ class LiftedSmoke(PlaceableSmoke):
         return dataclasses.replace(self, source=source)
 
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
+        drawn = self._lit(dice, rows, columns, scene)
+        most = prominence(drawn, scene)
+        for _ in range(_ATTEMPTS - 1):
+            if most >= _PROMINENT:
+                break
+            other = self._lit(dice, rows, columns, scene)
+            if prominence(other, scene) > most:
+                drawn, most = other, prominence(other, scene)
+        if self.shaded:
+            drawn = shade(dice, drawn)
+        return drawn.density, drawn.airlight
+
+    def _lit(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> LiftedLayer:
+        """One draw of smoke, in the light of ``scene``."""
         if self.source is not None:
             drawn = self._rising(dice, rows, columns, self.source)
         else:
             drawn = self._one(dice, rows, columns)
             if dice.coin(self.mixed):
                 drawn = mix(drawn, self._one(dice, rows, columns))
-        if self.shaded:
-            drawn = shade(dice, drawn)
-        drawn = relight(dice, drawn, scene)
-        return drawn.density, drawn.airlight
+        return relight(dice, drawn, scene)
 
     def _one(self, dice: Dice, rows: int, columns: int) -> LiftedLayer:
-        """A layer that shows in the picture; the densest of several if none does."""
-        best: LiftedLayer | None = None
+        """A window of a layer that holds some smoke."""
         for _ in range(_ATTEMPTS):
             source = self.layers[int(dice.uniform() * len(self.layers))]
             found = crop(dice, source, rows, columns)
-            if best is None or _seen(found) > _seen(best):
-                best = found
-            if _seen(best) >= MIN_COVERAGE:
+            if coverage(found.opacity) >= MIN_COVERAGE:
                 break
-        assert best is not None
         if dice.coin(0.5):
-            best = mirror(best)
-        best = stir(dice, best, dice.uniform(0.0, 0.03))
-        return LiftedLayer(dice.log_uniform(0.7, 1.5) * best.density, best.airlight)
+            found = mirror(found)
+        found = stir(dice, found, dice.uniform(0.0, 0.03))
+        return LiftedLayer(dice.log_uniform(0.7, 1.5) * found.density, found.airlight)
 
     def _rising(self, dice: Dice, rows: int, columns: int, source: SourceBox) -> LiftedLayer:
         """A plume from ``source``, with the folds and the colours of a layer's smoke."""
@@ -189,11 +209,6 @@ class LiftedSmoke(PlaceableSmoke):
         laid = plume.read(folds, across, along, dice.uniform())
         density = dice.log_uniform(*SOURCE_DENSITY) * plume.fill(laid[0]).density
         return LiftedLayer(density, laid[1:])
-
-
-def _seen(layer: LiftedLayer) -> float:
-    """Part of the picture in which nobody overlooks the smoke; less than that may be steam."""
-    return coverage(layer.opacity, _PLAIN)
 
 
 def folding(layer: LiftedLayer) -> Tensor:

@@ -16,7 +16,7 @@ STEAM_COVERAGE = (0.03, 0.35)
 """The part of a picture in which steam has an opacity above 0.1."""
 STEAM_PEAK = (0.25, 0.7)
 """The opacity of steam where it is densest; the wider it has spread, the less."""
-_LARGEST = 2.5
+_LARGEST = 2.0
 _ATTEMPTS = 12
 
 
@@ -29,7 +29,7 @@ class Steam(RandomSmoke):
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
         # The steam of a pot, near or far, just risen or spread through half the room.
         size = dice.log_uniform(0.8, _LARGEST)
-        peak = min(STEAM_PEAK[1], dice.uniform(0.4, 0.75) / size**0.5)
+        peak = min(STEAM_PEAK[1], dice.uniform(0.4, 0.7) / size**0.5)
         least, most = STEAM_COVERAGE
         # Drawn anew, larger or smaller, until it is neither lost in the picture nor fills it.
         for _ in range(_ATTEMPTS):
