@@ -29,13 +29,14 @@ from wisp.jobs.pack import pack_detector, pack_layered
 from wisp.rundir import machine, read_json, write_text
 
 SEED = 0
-TRAIN: dict[str, Any] = {"model": "layered", "steps": 1500, "seed": SEED}
-SYNTH: dict[str, Any] = {"strength": "1", "per_photo": 1, "seed": SEED}
+TRAIN: dict[str, Any] = {"model": "layered", "steps": 1600, "seed": SEED}
+SYNTH: dict[str, Any] = {"strength": "0.8:1.8", "negatives": "steam", "seed": SEED}
 CLASSIFY: dict[str, Any] = {
     "backbone": "mobilenetv2_100",
     "size": 160,
     "steps": 100,
     "validate_every": 25,
+    "threshold": "fpr05",
     "seed": SEED,
 }
 EVALUATE: dict[str, Any] = {"seed": SEED}

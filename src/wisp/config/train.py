@@ -22,7 +22,7 @@ from wisp.config.checks import (
 
 MODEL_DEFAULTS: Final[dict[str, dict[str, float]]] = {
     "cyclegan": {"steps": 100_000, "size": 256, "images_per_step": 1, "learning_rate": 2e-4},
-    "layered": {"steps": 1500, "size": 160, "images_per_step": 12, "learning_rate": 1e-3},
+    "layered": {"steps": 1600, "size": 160, "images_per_step": 12, "learning_rate": 1e-3},
 }
 """What 0 stands for."""
 
@@ -77,7 +77,7 @@ class TrainConfig:
 
     steps: int = 0
     """Optimizer steps in all; the learning rate falls linearly to 0 in the second half
-    (cyclegan 100000, layered 1500)."""
+    (cyclegan 100000, layered 1600)."""
     size: int = 0
     """Training crop [px] (cyclegan 256, layered 160)."""
     load_size: Annotated[int | None, optional("INT")] = None
