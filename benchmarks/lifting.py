@@ -37,8 +37,11 @@ def whole(path: Path, short_side_px: int) -> torch.Tensor:
     return images.to_tensor(photo.resize((width, height)))[None]
 
 
-def interval(rows: np.ndarray, groups: list[str], seed: int = 0) -> dict[str, dict[str, float]]:
-    """IoU, error and opacity on clean with 95 % intervals over groups; rows are per photo."""
+def interval(rows: np.ndarray, groups: list[str], seed: int = 0) -> dict[str, dict[str, float | None]]:
+    """IoU, error and opacity on clean with 95 % intervals over groups; rows are per photo.
+
+    One group says nothing of others: its figures have no interval.
+    """
     members: dict[str, list[int]] = {}
     for index, group in enumerate(groups):
         members.setdefault(group, []).append(index)
@@ -49,7 +52,11 @@ def interval(rows: np.ndarray, groups: list[str], seed: int = 0) -> dict[str, di
         both, either, error, clean, count = total
         return np.array([both / either, error / count, clean / count])
 
+    names = ("iou_at_0.2", "mean_absolute_error", "opacity_on_clean")
     value = figures(np.sum(parts, 0))
+    if len(parts) < 2:
+        known = zip(names, value.tolist(), strict=True)
+        return {name: {"value": round(v, 5), "low": None, "high": None} for name, v in known}
     draws = np.stack(
         [
             figures(np.sum([parts[i] for i in random.integers(0, len(parts), len(parts))], 0))
@@ -57,7 +64,6 @@ def interval(rows: np.ndarray, groups: list[str], seed: int = 0) -> dict[str, di
         ]
     )
     low, high = np.percentile(draws, [2.5, 97.5], axis=0)
-    names = ("iou_at_0.2", "mean_absolute_error", "opacity_on_clean")
     return {
         name: {"value": round(v, 5), "low": round(lo, 5), "high": round(hi, 5)}
         for name, v, lo, hi in zip(names, value.tolist(), low.tolist(), high.tolist(), strict=True)
