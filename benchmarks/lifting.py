@@ -37,7 +37,9 @@ def whole(path: Path, short_side_px: int) -> torch.Tensor:
     return images.to_tensor(photo.resize((width, height)))[None]
 
 
-def interval(rows: np.ndarray, groups: list[str], seed: int = 0) -> dict[str, dict[str, float | None]]:
+def interval(
+    rows: np.ndarray, groups: list[str], seed: int = 0
+) -> dict[str, dict[str, float | None]]:
     """IoU, error and opacity on clean with 95 % intervals over groups; rows are per photo.
 
     One group says nothing of others: its figures have no interval.
