@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -152,6 +153,21 @@ def test_smoke_that_stands_out_is_preferred():
     assert 0.4 < prominence(half, wall) < 0.6
 
 
+def test_what_does_not_stand_out_is_drawn_anew():
+    """Half of the layers match the wall; far fewer than half of the pictures hide their smoke."""
+    full = torch.full((20, 20), 2.0)
+    small = torch.zeros(20, 20)
+    small[:2, :2] = 2.0
+    layers = [LiftedLayer(d, torch.full((3, 20, 20), -0.6)) for d in (full, small)]
+    wall = torch.full((1, 3, 48, 48), 0.8)
+    smoke = LiftedSmoke(layers, mixed=0.0)
+    plain = 0
+    for seed in range(20):
+        changed = (smoke.add(wall, draws(seed)).image - wall).abs().mean(1)
+        plain += float((changed > 0.2).float().mean()) > 0.12
+    assert plain >= 18
+
+
 # --- the bank
 
 
@@ -265,3 +281,13 @@ def test_a_layered_run_that_is_not_finished_says_what_is_missing(tmp_path):
     write_bank(run.path / "layers.zip", lifts())
     for model in (run.path, run.path / "checkpoints/step-1"):
         assert load(model).kind == "layered"
+
+
+def test_many_threads_may_share_a_bank(tmp_path, monkeypatch):
+    """As those of `wisp synth` do, while layers are forgotten to make room."""
+    monkeypatch.setattr("wisp.data.bank._KEPT", 2)
+    write_bank(tmp_path / "layers.zip", lifts(12))
+    bank = LayerBank(tmp_path / "layers.zip")
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda n: bank[n % 12].density.shape, range(600)))
+    assert len(found) == 600

@@ -181,6 +181,7 @@ def test_a_box_is_four_numbers():
         ("0.9,0.2,0.3,0.1", "from 0.9 to 1.2 across"),
         ("-0.1,0.2,0.3,0.1", "from -0.1 to 0.2 across"),
         ("200,300,50,40", "outside the picture; give fractions"),
+        ("0.4,0,0.1,0.05", "needs room above"),
     ],
 )
 def test_a_wrong_box_is_one_sentence_with_its_values(source, said, tmp_path):

@@ -105,6 +105,9 @@ def require_probability(name: str, value: float | None) -> None:
     require(value is None or 0 <= value <= 1, f"{flag_of(name)} {value}: between 0 and 1")
 
 
+_ROOM_ABOVE = 0.15
+
+
 def parse_source(text: str) -> tuple[float, float, float, float]:
     """``'0.4,0.7,0.1,0.1'`` as left, top, width, height; InputError unless it is a box of some area
     inside the picture, whose width and height are 1.
@@ -133,6 +136,11 @@ def parse_source(text: str) -> tuple[float, float, float, float]:
         f"--source {text}: the box reaches from {x:g} to {x + width:g} across and from {y:g} to "
         f"{y + height:g} down, outside the picture; give fractions of its width and height, "
         "from 0 to 1",
+    )
+    require(
+        y + height >= _ROOM_ABOVE,
+        f"--source {text}: the box ends at {y + height:g} of the height from the top; smoke rises "
+        f"and needs room above, so let it end at {_ROOM_ABOVE:g} or lower",
     )
     return x, y, width, height
 

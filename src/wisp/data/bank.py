@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -121,6 +122,7 @@ class LayerBank(Sequence[LiftedLayer]):
         if not self.rows:
             raise InputError(f"{self.path}: holds no layers; train on more or denser smoke")
         self._decoded: dict[int, LiftedLayer] = {}
+        self._lock = threading.Lock()
 
     def _read_index(self, bank: zipfile.ZipFile) -> list[dict[str, Any]]:
         index = json.loads(self._read(bank, _INDEX))
@@ -144,16 +146,21 @@ class LayerBank(Sequence[LiftedLayer]):
         if not -len(self) <= number < len(self):
             raise IndexError(number)
         number %= len(self)
-        if number not in self._decoded:
-            try:
-                if len(self._decoded) >= _KEPT:  # the whole of a large bank need not be in memory
-                    del self._decoded[next(iter(self._decoded))]
-                self._decoded[number] = decode_layer(self._data[number])
-            except (OSError, ValueError, Image.DecompressionBombError) as error:
-                raise InputError(
-                    f"{self.path}: its layer {self.rows[number]['name']} is damaged ({error})"
-                ) from None
-        return self._decoded[number]
+        with self._lock:  # the threads of `wisp synth` share a bank
+            layer = self._decoded.get(number)
+        if layer is not None:
+            return layer
+        try:
+            layer = decode_layer(self._data[number])
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            raise InputError(
+                f"{self.path}: its layer {self.rows[number]['name']} is damaged ({error})"
+            ) from None
+        with self._lock:
+            if len(self._decoded) >= _KEPT:  # the whole of a large bank need not be in memory
+                del self._decoded[next(iter(self._decoded))]
+            self._decoded[number] = layer
+        return layer
 
     def __iter__(self) -> Iterator[LiftedLayer]:
         return (self[number] for number in range(len(self)))

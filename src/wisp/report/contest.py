@@ -341,7 +341,8 @@ def line_up_section(found: Comparison, run: RunFiles, pictures: Pictures) -> Sec
 
 
 def _is(row: dict[str, object], label: str) -> bool:
-    return row.get("label") == label and row.get("split") == "validation"
+    same = row.get("label") == label and row.get("split") == "validation"
+    return same and not row.get("negative")
 
 
 def _photo(row: dict[str, object]) -> str:

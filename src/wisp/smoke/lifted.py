@@ -159,13 +159,15 @@ class LiftedSmoke(PlaceableSmoke):
 
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
         drawn = self._lit(dice, rows, columns, scene)
-        most = prominence(drawn, scene)
-        for _ in range(_ATTEMPTS - 1):
-            if most >= _PROMINENT:
-                break
-            other = self._lit(dice, rows, columns, scene)
-            if prominence(other, scene) > most:
-                drawn, most = other, prominence(other, scene)
+        if self.source is None:  # a burner's plume may be as small as it is
+            most = prominence(drawn, scene)
+            for _ in range(_ATTEMPTS - 1):
+                if most >= _PROMINENT:
+                    break
+                other = self._lit(dice, rows, columns, scene)
+                shown = prominence(other, scene)
+                if shown > most:
+                    drawn, most = other, shown
         if self.shaded:
             drawn = shade(dice, drawn)
         return drawn.density, drawn.airlight

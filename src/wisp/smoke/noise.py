@@ -220,7 +220,7 @@ def _sources(source: int, target: int, start: int, stop: int, sharp: bool) -> tu
     return min(max(first, 0), source - 1), min(max(last, 0), source - 1) + 1
 
 
-@functools.lru_cache(maxsize=6)  # photos of one camera all need the same few
+@functools.lru_cache(maxsize=48)  # photos of one camera need the same few; crops pass through
 def resample_matrix(source: int, target: int, sharp: bool = False) -> Tensor:
     """Matrix [target, source] that resamples a line of ``source`` points to ``target``.
 

@@ -23,7 +23,8 @@ from wisp.smoke.shading import shading
 
 _TILE_PX = 256
 MIN_COVERAGE = 0.05
-"""At strength 1 at least this part of every picture has an opacity above 0.1."""
+"""At strength 1 at least this part of a picture under procedural smoke without a source has an
+opacity above 0.1."""
 SOURCE_DENSITY = (2.0, 6.0)
 """Optical density of a plume right above its source."""
 

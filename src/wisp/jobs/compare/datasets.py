@@ -10,14 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from wisp.config import REAL, CompareConfig, Contender, SynthConfig, to_json
 from wisp.errors import InputError
 from wisp.images import Scanned, Skipped, decode, encode_jpeg, find_images, scan
 from wisp.jobs import synth
 from wisp.jobs.synth.annotations import write_metadata
-from wisp.jobs.synth.plan import Photo, draw, make_plan
-from wisp.jobs.synth.render import Row, metadata_row, quality_of, write_negative
+from wisp.jobs.synth.plan import Photo, draw, make_plan, picture_seed
+from wisp.jobs.synth.render import Row, add_condition, metadata_row, quality_of, write_negative
 from wisp.progress import progress
 from wisp.rundir import RunDir, read_jsonl, write_bytes, write_json
 
@@ -141,9 +142,16 @@ def _collect(config: SynthConfig, smoky: str, photos: Photos) -> None:
     def write(job: tuple[Photo, str, str, Path]) -> list[Row]:
         photo, label, name, encoded_as = job
         image, quality = decode(photo.path), quality_of(config, encoded_as)
-        write_bytes(folder.path / name, encode_jpeg(image, quality))
         if label == "smoky":
-            return [metadata_row(config, photo, name, label, model=REAL)]
+            pixels = np.array(image)
+            condition = add_condition(config, picture_seed(config, photo, 1), pixels)
+            write_bytes(folder.path / name, encode_jpeg(Image.fromarray(pixels), quality))
+            # How much smoke there is nobody knows.
+            unknown = {"strength": None, "coverage": None, "mean_opacity": None}
+            return [
+                metadata_row(config, photo, name, label, model=REAL, condition=condition, **unknown)
+            ]
+        write_bytes(folder.path / name, encode_jpeg(image, quality))
         row = metadata_row(config, photo, name, label)
         return [row, *write_negative(config, folder.path, photo, np.asarray(image), quality)]
 

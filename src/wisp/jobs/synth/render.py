@@ -116,6 +116,16 @@ def write_negative(
     return [metadata_row(config, photo, file_name, "clean", negative=kind, seed=seed)]
 
 
+def add_condition(config: SynthConfig, seed: int, pixels: NDArray[np.uint8]) -> str | None:
+    """Give ``pixels`` the camera's fault that a smoky picture of this ``seed`` has, if any, in
+    place; its kind."""
+    drawn = picture_condition(config, seed)
+    if drawn is None:
+        return None
+    _add_lookalike(drawn[0], pixels, drawn[1])
+    return drawn[0]
+
+
 def _add_lookalike(kind: str, pixels: NDArray[np.uint8], seed: int) -> None:
     add_lookalike(kind, torch.from_numpy(pixels), torch.Generator().manual_seed(seed))
 
@@ -126,11 +136,8 @@ def _render_smoky(
     """Write smoky picture number ``copy``, or the frames in its place; ``pixels`` are used up."""
     config = job.config
     seed, strength = picture_seed(config, photo, copy), picture_strength(config, photo, copy)
-    condition = picture_condition(config, seed)
-    if condition is not None:
-        _add_lookalike(condition[0], pixels, condition[1])
     drawn = {
-        "condition": None if condition is None else condition[0],
+        "condition": add_condition(config, seed, pixels),
         "model": config.model,
         "strength": round(strength, 6),
         "seed": seed,

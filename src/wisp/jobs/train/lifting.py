@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from wisp.smoke import LiftedLayer, LiftedSmoke, coverage, opacity, smooth_airli
 
 SUSPICIOUS_FILE = "suspicious.json"
 _HOSTS = 3
+_MOST_HOSTS = 64
 _LEAST_COVERAGE = 0.03
 _LEAST_SCORE = 0.5
 _LEAST_AGREEMENT = 0.4
@@ -127,12 +129,14 @@ def lift_bank(
     """
     lifter = lifter.to(engine.device).eval()
     clean = [item for item in photos.items if item.domain == "clean"]
-    hosts = [
-        load_whole(Path(item.record.path), config)
-        for item in sorted(clean, key=lambda i: derive_seed(config.seed, "host", i.record.sha256))[
-            :64
-        ]
-    ]
+    hosts: list[Tensor] = []
+    for item in sorted(clean, key=lambda i: derive_seed(config.seed, "host", i.record.sha256)):
+        with contextlib.suppress(UnreadableImageError):
+            hosts.append(load_whole(Path(item.record.path), config))
+        if len(hosts) == _MOST_HOSTS:
+            break
+    if not hosts:
+        raise InputError(f"{config.clean}: none of its {len(clean)} photos can be read any more")
     judge = _Judge(lifter, engine, hosts, config.seed)
     smoky = [item for item in photos.items if item.domain == "smoky"]
     lifts: list[Lift] = []
@@ -196,10 +200,14 @@ def _suspicious(
     step = -(-len(clean) // _CLEAN_LOOKED_AT)
     chosen = clean[::step]
     rows: list[dict[str, Any]] = []
+    looked_at = 0
     with progress("looking for smoke in clean photos", len(chosen), unit="img") as bar:
         for item in chosen:
-            mean = float(judge.opacity(load_whole(Path(item.record.path), config)).mean())
-            if mean > _SUSPICIOUS_OPACITY:
-                rows.append({"path": item.record.path, "mean_opacity": round(mean, 4)})
             bar.advance()
-    return len(chosen), sorted(rows, key=lambda row: -float(row["mean_opacity"]))
+            # The bank does not hang on a clean photo that has vanished since the training.
+            with contextlib.suppress(UnreadableImageError):
+                mean = float(judge.opacity(load_whole(Path(item.record.path), config)).mean())
+                looked_at += 1
+                if mean > _SUSPICIOUS_OPACITY:
+                    rows.append({"path": item.record.path, "mean_opacity": round(mean, 4)})
+    return looked_at, sorted(rows, key=lambda row: -float(row["mean_opacity"]))
