@@ -304,3 +304,13 @@ def test_a_cyclegan_has_no_smoke_to_move(photos, tmp_path):
     assert not (tmp_path / "set").exists()
     with pytest.raises(InputError, match="no smoke to move"):
         load(tmp_path / "gan.pth").sequence(np.zeros((8, 8, 3), np.uint8), 1.0, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("strength", "frames", "said"),
+    [(float("nan"), 2, "strength nan"), (-1.0, 2, "strength -1"), (1.0, 0, "frames 0")],
+)
+def test_a_sequence_refuses_what_cannot_be(strength, frames, said):
+    pixels = np.zeros((32, 40, 3), np.uint8)
+    with pytest.raises(InputError, match=said):
+        next(load("procedural").sequence(pixels, strength, 0, frames))

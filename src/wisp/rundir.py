@@ -27,6 +27,9 @@ from wisp.progress import say
 _PACKAGES = ("wisp-smoke", "torch", "torchvision", "timm", "lightning", "torchmetrics", "pillow")
 TEMPORARY_PREFIX = ".tmp-"
 
+_POSITIONAL = ("photos", "clean", "smoky", "real")
+"""What a user gives without a flag."""
+
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
@@ -256,10 +259,10 @@ class RunDir:
         before = run.config
         for key in config:
             if key not in free_to_change and before.get(key) != config[key]:
+                name = key.upper() if key in _POSITIONAL else f"--{key.replace('_', '-')}"
                 raise InputError(
-                    f"--out {path} holds an unfinished '{kind}' run with --{key.replace('_', '-')} "
-                    f"{before.get(key)}, not {config[key]}; repeat its flags to finish it, or "
-                    "remove it"
+                    f"--out {path} holds an unfinished '{kind}' run with {name} {before.get(key)}, "
+                    f"not {config[key]}; repeat its flags to finish it, or remove it"
                 )
         run.sweep_temporary()
         say(f"{path}: going on with the unfinished run")

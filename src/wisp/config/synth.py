@@ -61,7 +61,7 @@ class SynthConfig:
     seed: int = 0
     """Fixes everything random."""
     workers: Annotated[int | None, optional("INT")] = None
-    """Processes; default: by the number of cores."""
+    """Threads; default: the number of cores."""
     device: Device = "auto"
     """Where to compute."""
     precision: Precision = "auto"

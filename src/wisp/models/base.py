@@ -89,7 +89,8 @@ class SmokeModel(abc.ABC):
     ) -> Iterator[Rendered]:
         """Smoke that moves over ``pixels`` uint8 [H, W, 3], which are kept: ``frames`` pictures.
 
-        The first is that of :meth:`render`. Raises InputError if the model repaints pictures.
+        The first is that of :meth:`render`. Raises InputError if the model repaints pictures, and
+        for a strength that is no number ≥ 0 or fewer frames than one.
         """
         raise InputError(f"{self.name} repaints whole pictures and has no smoke to move")
 
@@ -112,11 +113,16 @@ class SmokeModel(abc.ABC):
         draws another smoke from a random model. Raises InputError for an unreadable picture or a
         strength that is no number ≥ 0.
         """
-        if not math.isfinite(strength) or strength < 0:
-            raise InputError(f"strength {strength}: give a finite number, not below 0")
+        check_strength(strength)
         result = self.render(pixels_of(image), strength, seed, keep_density=True)
         assert result.density is not None
         return Smoky(Image.fromarray(result.pixels), result.density, Image.fromarray(result.mask))
+
+
+def check_strength(strength: float) -> None:
+    """Raise InputError unless ``strength`` is finite and not below 0."""
+    if not math.isfinite(strength) or strength < 0:
+        raise InputError(f"strength {strength}: give a finite number, not below 0")
 
 
 def pixels_of(image: ImageInput) -> NDArray[np.uint8]:

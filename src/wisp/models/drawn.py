@@ -12,12 +12,14 @@ from torch import Tensor
 
 from wisp.config import parse_source
 from wisp.engine import torch_threads
+from wisp.errors import InputError
 from wisp.models.base import (
     Computing,
     ImageInput,
     Rendered,
     SmokeModel,
     check_batch,
+    check_strength,
     pixels_of,
 )
 from wisp.smoke import PlaceableSmoke, SmokyBatch, SourceBox, sequence
@@ -54,6 +56,9 @@ class DrawnModel(SmokeModel):
         self, pixels: NDArray[np.uint8], strength: float, seed: int, frames: int
     ) -> Iterator[Rendered]:
         """Smoke that moves over ``pixels``, which are kept."""
+        check_strength(strength)
+        if frames < 1:
+            raise InputError(f"frames {frames}: give at least 1")
         image = torch.from_numpy(pixels)
         layers = sequence(self._smoke, image, torch.Generator().manual_seed(seed), frames)
         for _ in range(frames):

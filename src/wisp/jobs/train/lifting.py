@@ -149,10 +149,9 @@ def lift_bank(
                 counts[reason] += 1
             bar.advance(note=f"{len(lifts)} kept")
     if not lifts:
+        found = ", ".join(f"{n} {why.replace('_', ' ')}" for why, n in counts.items() if n)
         raise InputError(
-            f"{config.smoky}: R found usable smoke in none of {len(smoky)} photos "
-            f"({counts['without_smoke']} without smoke, {counts['unsteady']} unsteady, "
-            f"{counts['inconsistent']} inconsistent); "
+            f"{config.smoky}: R found usable smoke in none of {len(smoky)} photos ({found}); "
             "see samples/latest.jpg, then begin a new run with more --steps or with a folder that "
             "shows smoke"
         )
@@ -181,7 +180,7 @@ def _lift_one(
         return "unreadable"
     if coverage(layer.opacity) < _LEAST_COVERAGE:
         return "without_smoke"
-    name = f"{item.record.sha256[:12]}"
+    name = item.record.sha256[:12]
     if agreement < _LEAST_AGREEMENT:
         return "unsteady"
     layer = smooth_airlight(layer)
