@@ -432,8 +432,6 @@ def test_other_peoples_folders_are_left_alone(photos, tmp_path):
     finished = make(photos, tmp_path / "done").run
     with pytest.raises(InputError, match="finished"):
         make(photos, finished)
-    with pytest.raises(InputError, match="one group"):
-        make(photos / "room0" / "place0__0.jpg", tmp_path / "alone")
 
 
 def test_a_set_inside_its_own_source_does_not_eat_itself(photos):
@@ -541,3 +539,15 @@ def test_the_probe_finds_traces_where_there_are_some(tmp_path, monkeypatch, qual
     assert (told["auroc"]["value"] > 0.9) == found
     assert result.probe_auroc == told["auroc"]["value"]
     assert told["groups"] == told["images"] / 2
+
+
+def test_a_single_photo_makes_a_set_without_validation(tmp_path):
+    """One group cannot be on two sides; who gives one photo wants to see smoke in it."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 90, (64, 80, 3), np.uint8)).save(
+        tmp_path / "photo.png"
+    )
+    result = synth.run(SynthConfig((str(tmp_path / "photo.png"),), out=tmp_path / "set", workers=1))
+    assert (result.clean, result.smoky, result.validation) == (1, 1, 0)
+    assert (tmp_path / "set/train/smoky/photo-1.jpg").is_file()
+    with pytest.raises(InputError, match="cannot be split"):
+        synth.run(SynthConfig((str(tmp_path / "photo.png"),), out=tmp_path / "two", validation=0.2))

@@ -29,7 +29,7 @@ class SynthConfig:
 
     photos: Positional[Annotated[tuple[str, ...], required("PHOTOS")]]
     """Clean photos: folders (searched recursively), files or globs."""
-    out: Path
+    out: Path = Path("dataset")
     """Data set directory to make."""
     model: str = "procedural"
     """Where the smoke comes from: procedural, layered (ships with wisp; ./layered is a folder of
@@ -50,8 +50,8 @@ class SynthConfig:
     """Use at most so many photos, drawn at random."""
     clean_class: Literal["auto", "pixels", "reconstructed"] = "auto"
     """What the clean class shows: the photo, or the photo there and back through a cyclegan."""
-    validation: float = 0.2
-    """Part of the groups that goes to validation."""
+    validation: Annotated[float | None, optional("FLOAT")] = None
+    """Part of the groups that goes to validation; default: 0.2, or none of a single group."""
     group_by: str = "auto"
     """What stays together: auto, folder, prefix (before __), name, near-duplicate or a regex."""
     quality: Annotated[int | None, optional("INT")] = None
@@ -76,7 +76,10 @@ class SynthConfig:
             parse_source(self.source)
         require(len(self.photos) > 0, "PHOTOS: name at least one folder, file or glob")
         require_at_least(self, 1, "per_photo", "frames", "limit")
-        require(0 <= self.validation < 1, f"--validation {self.validation}: from 0 to below 1")
+        require(
+            self.validation is None or 0 <= self.validation < 1,
+            f"--validation {self.validation}: from 0 to below 1",
+        )
         require(
             self.quality is None or 1 <= self.quality <= 100,
             f"--quality {self.quality}: from 1 to 100",

@@ -14,6 +14,8 @@ from wisp.config import LOOKALIKES, SynthConfig, parse_negatives, parse_strength
 from wisp.images import Scanned
 from wisp.manifest import FileRecord, make_groups, split_groups
 
+_USUAL_VALIDATION = 0.2
+
 
 @dataclasses.dataclass(frozen=True)
 class Photo:
@@ -118,11 +120,14 @@ def make_plan(config: SynthConfig, scanned: Sequence[Scanned]) -> list[Photo]:
         config.group_by,
         [photo.phash for photo in chosen],
     )
-    splits = split_groups(groups, config.validation, config.seed)
+    part = config.validation
+    if part is None:
+        part = _USUAL_VALIDATION if len(set(groups)) > 1 else 0.0
+    splits = split_groups(groups, part, config.seed)
     return [
         Photo(photo.path, name, photo.name, photo.sha256, photo.phash, group, split)
         for photo, name, group, split in zip(
-            chosen, _names(chosen, config), groups, splits, strict=True
+            chosen, _names(chosen, config, part > 0), groups, splits, strict=True
         )
     ]
 
@@ -142,13 +147,13 @@ def _safe_folder(name: str, has_validation: bool) -> str:
 _LIKE_A_NEGATIVE = re.compile(f"~({'|'.join(LOOKALIKES)})$", re.IGNORECASE)
 
 
-def _names(photos: Sequence[Scanned], config: SynthConfig) -> list[str]:
+def _names(photos: Sequence[Scanned], config: SynthConfig, has_validation: bool) -> list[str]:
     """Names without suffix. With sequences their last part names a folder, too.
 
     Where two photos would share one (``a.png`` and ``a.jpg``, or the same name below two folders),
     each gets a piece of its hash; copies of one file are numbered.
     """
-    has_validation, sequences = config.validation > 0, config.frames > 1
+    sequences = config.frames > 1
     stems = []
     for photo in photos:
         *folders, last = PurePosixPath(photo.name).with_suffix("").parts
