@@ -66,6 +66,9 @@ def make_comparison(
                         "source_sha256": f"{'other' if other else 'photo'}-{number}",
                     }
                 )  # fmt: skip
+            # Its look-alike is no picture of the photo as it is (and has no file here).
+            file_name = f"validation/clean/{model}-{number}~steam.jpg"
+            rows.append({**rows[-2], "file_name": file_name, "negative": "steam"})
         write_jsonl(path / dataset / "metadata.jsonl", rows)
         evaluation = f"seed-0/{model}/eval"
         (path / evaluation).mkdir(parents=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
@@ -154,10 +155,10 @@ def test_smoke_that_stands_out_is_preferred():
 
 
 def test_what_does_not_stand_out_is_drawn_anew():
-    """Half of the layers match the wall; far fewer than half of the pictures hide their smoke."""
+    """Half of the layers hold one small puff; hardly any picture is left with no more than that."""
     full = torch.full((20, 20), 2.0)
     small = torch.zeros(20, 20)
-    small[:2, :2] = 2.0
+    small[8:12, 8:13] = 2.0
     layers = [LiftedLayer(d, torch.full((3, 20, 20), -0.6)) for d in (full, small)]
     wall = torch.full((1, 3, 48, 48), 0.8)
     smoke = LiftedSmoke(layers, mixed=0.0)
@@ -165,7 +166,7 @@ def test_what_does_not_stand_out_is_drawn_anew():
     for seed in range(20):
         changed = (smoke.add(wall, draws(seed)).image - wall).abs().mean(1)
         plain += float((changed > 0.2).float().mean()) > 0.12
-    assert plain >= 18
+    assert plain >= 19
 
 
 # --- the bank
@@ -285,9 +286,14 @@ def test_a_layered_run_that_is_not_finished_says_what_is_missing(tmp_path):
 
 def test_many_threads_may_share_a_bank(tmp_path, monkeypatch):
     """As those of `wisp synth` do, while layers are forgotten to make room."""
-    monkeypatch.setattr("wisp.data.bank._KEPT", 2)
-    write_bank(tmp_path / "layers.zip", lifts(12))
+    monkeypatch.setattr("wisp.data.bank._KEPT", 3)
+    write_bank(tmp_path / "layers.zip", lifts(4))
     bank = LayerBank(tmp_path / "layers.zip")
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda n: bank[n % 12].density.shape, range(600)))
-    assert len(found) == 600
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns as often as they can
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda n: bank[n % 4].density.shape, range(20000)))
+    finally:
+        sys.setswitchinterval(interval_s)
+    assert len(found) == 20000
