@@ -10,7 +10,7 @@ import torch
 from labelled import draw, write_class, write_set
 from wisp.config import ClassifyConfig, from_json
 from wisp.data import LabelledSet
-from wisp.detectors import load_detector, read_square, score_pictures
+from wisp.detectors import load_detector, logits_of, read_square, score_pictures
 from wisp.engine import make_engine
 from wisp.errors import InputError, TrainingDivergedError
 from wisp.jobs import classify
@@ -86,6 +86,18 @@ def test_saved_detector_gives_the_validation_scores_again(trained):
     scores = score_pictures(detector, [r["file"] for r in rows], settings.size, engine, 0)
     found = scores.probabilities[:, settings.positive_index]
     assert found == pytest.approx([float(r["score"]) for r in rows], abs=1e-4)
+
+
+def test_a_picture_and_its_mirror_image_get_the_same_score(trained):
+    """And it is that of neither alone: what sways a detector one way only cancels out."""
+    detector, _ = load_detector(trained.run)
+    pictures = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.inference_mode():
+        both, turned = logits_of(detector, pictures), logits_of(detector, pictures.flip(-1))
+        one, other = detector(pictures), detector(pictures.flip(-1))
+    torch.testing.assert_close(both, turned)
+    torch.testing.assert_close(both, (one + other) / 2)
+    assert not torch.allclose(one, other, atol=1e-3)
 
 
 def test_same_seed_same_detector(labelled, tmp_path):

@@ -22,8 +22,9 @@ from wisp.data.bank import decode_layer, encode_layer
 from wisp.errors import InputError
 from wisp.rundir import RunDir, write_json
 from wisp.smoke import LiftedLayer, LiftedSmoke
-from wisp.smoke.lifted import crop, mirror, mix, prominence, shade, smooth_airlight, stir
+from wisp.smoke.lifted import crop, mirror, mix, shade, smooth_airlight, stir
 from wisp.smoke.noise import Dice
+from wisp.smoke.visibility import prominence
 
 QUICK = settings(max_examples=20, deadline=None)
 seeds = st.integers(0, 2**31)
@@ -143,15 +144,15 @@ def test_smoke_can_always_be_told_from_the_scene():
         assert float(changed) > 0.1
 
 
-def test_smoke_that_stands_out_is_preferred():
-    """White smoke before a white wall changes hardly a pixel; grey smoke is laid there instead."""
-    full = torch.full((20, 20), 2.0)
+def test_prominence_is_the_part_that_is_changed_plainly():
+    """White smoke before a white wall changes hardly a pixel, grey smoke all that it covers."""
+    full = torch.full((20, 20), 0.9)
     wall = torch.full((3, 24, 24), 0.95)
-    white, grey = (LiftedLayer(full, torch.full((3, 20, 20), tone)) for tone in (0.9, -0.5))
-    assert prominence(white, wall) == 0.0
-    assert prominence(grey, wall) == 1.0
-    half = LiftedLayer(full.clone().index_fill_(1, torch.arange(10), 0.0), grey.airlight)
-    assert 0.4 < prominence(half, wall) < 0.6
+    white, grey = (torch.full((3, 20, 20), tone) for tone in (0.9, -0.5))
+    assert prominence(full, white, wall) == 0.0
+    assert prominence(full, grey, wall) == 1.0
+    half = full.clone().index_fill_(1, torch.arange(10), 0.0)
+    assert 0.4 < prominence(half, grey, wall) < 0.6
 
 
 def test_what_does_not_stand_out_is_drawn_anew():

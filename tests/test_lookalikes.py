@@ -113,6 +113,15 @@ def test_steam_only_brightens_and_leaves_most_of_the_picture_alone(seed):
     assert plain.float().mean() < 0.45
 
 
+def test_steam_is_drawn_anew_until_it_can_be_seen():
+    """Almost white but for a strip: before white, steam changes hardly a pixel."""
+    for seed in range(30):
+        picture = room(seed)
+        picture[:, :104] = 245
+        brighter = changed("steam", picture, seed).int() - picture.int()
+        assert (brighter.float().mean(-1) > 0.08 * 255).float().mean() > 0.03
+
+
 def test_steam_thins_out_as_it_rises():
     """Over many pots, the lower half of the steam holds more of it than the upper one."""
     lower, upper = 0.0, 0.0

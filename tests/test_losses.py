@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.distributions import Bernoulli, kl_divergence
 
 from wisp import losses
 
@@ -48,7 +53,7 @@ def test_lifting_losses_are_zero_where_all_is_right_and_known_elsewhere() -> Non
     assert losses.opacity_loss(opacity, opacity).item() == pytest.approx(0.0, abs=1e-6)
     # |0.5 - 1| at one of four pixels; overlap 2·(0.25 + 0.5) / (0.5 + 1.25)
     off = torch.tensor([0.0, 0.0, 0.5, 0.5]).view(1, 1, 2, 2)
-    expected = 0.125 + 0.2 * (1 - 1.5 / 1.75)
+    expected = 0.125 + 0.5 * math.log(2) / 4 + 0.2 * (1 - 1.5 / 1.75)
     assert losses.opacity_loss(off, opacity).item() == pytest.approx(expected, abs=1e-5)
     assert losses.airlight_loss(airlight, airlight, opacity).item() == 0.0
     # Wrong only where nothing is: nobody can know, and it does not count.
@@ -62,3 +67,19 @@ def test_lifting_losses_are_zero_where_all_is_right_and_known_elsewhere() -> Non
     assert missed == pytest.approx(1.5 * 1.5 / 4)
     assert losses.silence_loss(nothing).item() == 0.0
     assert losses.silence_loss(opacity).item() == pytest.approx(1.5 / 4)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_divergence_of_opacity_is_that_of_two_bernoulli_variables(seed: int) -> None:
+    """Against torch.distributions, and finite where R is as wrong as can be."""
+    draw = torch.Generator().manual_seed(seed)
+    seen, true = torch.rand(2, 1, 1, 4, 4, generator=draw).mul(0.98).add(0.01)
+    rest = (seen - true).abs().mean() + 0.2 * (
+        1 - 2 * (seen * true).sum() / (seen.square().sum() + true.square().sum() + 1e-6)
+    )
+    reference = kl_divergence(Bernoulli(true), Bernoulli(seen)).mean()
+    assert losses.opacity_loss(seen, true).item() == pytest.approx(
+        float(rest + 0.5 * reference), abs=1e-5
+    )
+    ends = torch.tensor([0.0, 1.0]).view(1, 1, 1, 2)
+    assert math.isfinite(losses.opacity_loss(ends.flip(-1), ends).item())

@@ -150,6 +150,15 @@ class Scores:
     skipped: list[images.Skipped]
 
 
+def logits_of(detector: Detector, pictures: Tensor) -> Tensor:
+    """Logits [B, K] of ``pictures`` [B, 3, S, S] in [-1, 1]: each and its mirror image averaged.
+
+    Smoke is smoke in the mirror; what sways a detector one way only cancels out in part.
+    """
+    logits: Tensor = (detector(pictures) + detector(pictures.flip(-1))) / 2
+    return logits
+
+
 def score_pictures(
     detector: Detector,
     paths: Sequence[Path],
@@ -158,7 +167,9 @@ def score_pictures(
     workers: int | None = None,
     label: str = "asking the detector",
 ) -> Scores:
-    """Class probabilities of pictures, in order; unreadable ones are listed, not fatal.
+    """Class probabilities of pictures (see :func:`logits_of`), in order.
+
+    Unreadable pictures are listed, not fatal.
 
     Args:
         detector: moved to the engine's device and to evaluation mode.
@@ -181,7 +192,7 @@ def score_pictures(
     with progress(label, len(paths), unit="img") as bar, torch.inference_mode():
         for pictures, faults in loader:
             with engine.autocast():
-                logits = detector(pictures.to(engine.device))
+                logits = logits_of(detector, pictures.to(engine.device))
             # In float64 confident scores stay apart; in float32 they would all be exactly 1.
             rows.append(logits.double().softmax(1).cpu().numpy())
             reasons.extend(faults)

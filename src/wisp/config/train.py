@@ -22,7 +22,7 @@ from wisp.config.checks import (
 
 MODEL_DEFAULTS: Final[dict[str, dict[str, float]]] = {
     "cyclegan": {"steps": 100_000, "size": 256, "images_per_step": 1, "learning_rate": 2e-4},
-    "layered": {"steps": 1600, "size": 160, "images_per_step": 12, "learning_rate": 1e-3},
+    "layered": {"steps": 2000, "size": 160, "images_per_step": 12, "learning_rate": 2e-3},
 }
 """What 0 stands for."""
 
@@ -77,7 +77,7 @@ class TrainConfig:
 
     steps: int = 0
     """Optimizer steps in all; the learning rate falls linearly to 0 in the second half
-    (cyclegan 100000, layered 1600)."""
+    (cyclegan 100000, layered 2000)."""
     size: int = 0
     """Training crop [px] (cyclegan 256, layered 160)."""
     load_size: Annotated[int | None, optional("INT")] = None
@@ -97,7 +97,7 @@ class TrainConfig:
     accumulate: int = 1
     """Split each step's photos into this many backward passes, to save memory."""
     learning_rate: float = 0.0
-    """Adam's learning rate in the first half (cyclegan 0.0002, layered 0.001)."""
+    """Adam's learning rate in the first half (cyclegan 0.0002, layered 0.002)."""
     lambda_cycle: float = 10.0
     """Weight of the cycle-consistency loss."""
     lambda_identity: float = 0.5

@@ -21,10 +21,10 @@ from wisp.smoke.optics import coverage, opacity
 from wisp.smoke.placement import SourceBox, rising_plume
 from wisp.smoke.procedural import MIN_COVERAGE, SOURCE_DENSITY, PlaceableSmoke, ambient_light
 from wisp.smoke.shading import shading
+from wisp.smoke.visibility import prominence
 
 _ATTEMPTS = 6
 _VISIBLE = 0.12
-_PLAIN = 0.12
 _PROMINENT = 0.12
 _WINDOW_PX = (240, 160)
 """Rows and columns of a layer's piece that is laid into a plume."""
@@ -127,18 +127,6 @@ def relight(dice: Dice, layer: LiftedLayer, scene: Tensor) -> LiftedLayer:
     return LiftedLayer(layer.density, colour.clamp(0.01, 1.0) * 2 - 1)
 
 
-def prominence(layer: LiftedLayer, scene: Tensor) -> float:
-    """Part of ``scene`` [3, h, w] in [0, 1] that the layer changes plainly, by 0.12 of the range.
-
-    White smoke before a white wall is there, and nobody sees it.
-    """
-    rows, columns = scene.shape[-2:]
-    down = resample_matrix(layer.density.shape[-2], rows)
-    across = resample_matrix(layer.density.shape[-1], columns)
-    cover, colour = (down @ part @ across.T for part in (layer.opacity, (layer.airlight + 1) / 2))
-    return coverage(cover * (colour - scene).abs().mean(0), _PLAIN)
-
-
 @dataclasses.dataclass(frozen=True)
 class LiftedSmoke(PlaceableSmoke):
     """Smoke drawn from ``layers``, a pure function of the generator's state and the picture.
@@ -160,12 +148,12 @@ class LiftedSmoke(PlaceableSmoke):
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
         drawn = self._lit(dice, rows, columns, scene)
         if self.source is None:  # a burner's plume may be as small as it is
-            most = prominence(drawn, scene)
+            most = prominence(drawn.opacity, drawn.airlight, scene)
             for _ in range(_ATTEMPTS - 1):
                 if most >= _PROMINENT:
                     break
                 other = self._lit(dice, rows, columns, scene)
-                shown = prominence(other, scene)
+                shown = prominence(other.opacity, other.airlight, scene)
                 if shown > most:
                     drawn, most = other, shown
         if self.shaded:

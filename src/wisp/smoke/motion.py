@@ -17,7 +17,7 @@ from torch import Tensor
 
 from wisp.smoke.lifted import LiftedLayer, mix
 from wisp.smoke.noise import Dice, blur, fbm, warp
-from wisp.smoke.procedural import RandomSmoke, SmokeLayer
+from wisp.smoke.procedural import PlaceableSmoke, SmokeLayer
 
 _SPEED = (0.003, 0.01)
 _REACH = (0.05, 0.09)
@@ -114,7 +114,7 @@ def _detail(density: Tensor) -> Tensor:
 
 
 def sequence(
-    smoke: RandomSmoke, image: Tensor, generator: torch.Generator, frames: int
+    smoke: PlaceableSmoke, image: Tensor, generator: torch.Generator, frames: int
 ) -> Iterator[SmokeLayer]:
     """The smoke of one picture in ``frames`` frames: it rises and changes, without a jump.
 

@@ -157,20 +157,11 @@ class RandomSmoke(abc.ABC):
 
     grid_px: int = GRID_PX
     """Long side of the grid the smoke is drawn on."""
-    source: SourceBox | None = None
-    """Where all smoke rises from; None: anywhere."""
 
     @abc.abstractmethod
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
         """τ [rows, columns] and airlight [3, rows, columns] in [-1, 1] for ``scene`` [3, 24, 24] in
         [0, 1], the photo in small."""
-
-    def mobility(self, rows: int, columns: int) -> Tensor:
-        """How freely smoke moves at each place of the grid, [rows, columns] or [rows, 1] in [0, 1]:
-        not at all at the bottom of a source."""
-        if self.source is None:
-            return torch.ones(rows, 1)
-        return mobility(self.source, rows, columns)
 
     def layer(self, image: Tensor, generator: torch.Generator) -> SmokeLayer:
         """Draw the smoke for one picture: float [3,H,W] in [-1,1] or uint8 [H,W,3]."""
@@ -213,9 +204,19 @@ class RandomSmoke(abc.ABC):
 class PlaceableSmoke(RandomSmoke):
     """Random smoke that can be told where to rise."""
 
+    source: SourceBox | None = None
+    """Where all smoke rises from; None: anywhere."""
+
     @abc.abstractmethod
     def rising_from(self, source: SourceBox) -> PlaceableSmoke:
         """The same smoke, but a plume that rises from ``source``, and none below it."""
+
+    def mobility(self, rows: int, columns: int) -> Tensor:
+        """How freely smoke moves at each place of the grid, [rows, columns] or [rows, 1] in [0, 1]:
+        not at all at the bottom of a source."""
+        if self.source is None:
+            return torch.ones(rows, 1)
+        return mobility(self.source, rows, columns)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,11 +11,14 @@ from torch import Tensor
 from wisp.smoke.noise import GRID_PX, Dice, blur, coordinates, fbm, warp
 from wisp.smoke.optics import coverage, opacity
 from wisp.smoke.procedural import RandomSmoke, ambient_light
+from wisp.smoke.visibility import prominence
 
 STEAM_COVERAGE = (0.03, 0.35)
 """The part of a picture in which steam has an opacity above 0.1."""
 STEAM_PEAK = (0.25, 0.7)
 """The opacity of steam where it is densest; the wider it has spread, the less."""
+_SEEN, _VISIBLE = 0.08, 0.04
+"""Part of the picture that steam should change by so much: what nobody sees teaches nothing."""
 _LARGEST = 2.0
 _ATTEMPTS = 12
 
@@ -30,18 +33,26 @@ class Steam(RandomSmoke):
         # The steam of a pot, near or far, just risen or spread through half the room.
         size = dice.log_uniform(0.8, _LARGEST)
         peak = min(STEAM_PEAK[1], dice.uniform(0.4, 0.7) / size**0.5)
+        airlight = _airlight(dice, scene)[:, None, None].expand(3, rows, columns) * 2 - 1
         least, most = STEAM_COVERAGE
-        # Drawn anew, larger or smaller, until it is neither lost in the picture nor fills it.
+        tau, seen = torch.zeros(rows, columns), -1.0
+        # Drawn anew, elsewhere, larger or smaller, until it can be seen and does not fill the view.
         for _ in range(_ATTEMPTS):
-            tau = self._rising(dice, rows, columns, scene, size)
+            other = self._rising(dice, rows, columns, scene, size)
             if dice.coin(0.3):
-                tau = tau + 0.7 * self._rising(dice, rows, columns, scene, 0.7 * size)
-            tau = tau * (-math.log1p(-peak) / float(tau.max().clamp(min=1e-6)))
-            covered = coverage(opacity(tau))
+                other = other + 0.7 * self._rising(dice, rows, columns, scene, 0.7 * size)
+            other = other * (-math.log1p(-peak) / float(other.max().clamp(min=1e-6)))
+            covered = coverage(opacity(other))
             if least <= covered <= most:
-                break
-            size *= 1.25 if covered < least else 0.8
-        return tau, _airlight(dice, scene)[:, None, None].expand(3, rows, columns) * 2 - 1
+                shown = prominence(opacity(other), airlight, scene, _SEEN)
+                if shown > seen:
+                    tau, seen = other, shown
+                if seen >= _VISIBLE:
+                    break
+            elif seen < 0:
+                tau = other
+            size *= 1.25 if covered < least else 0.8 if covered > most else 1.0
+        return tau, airlight
 
     def _rising(self, dice: Dice, rows: int, columns: int, scene: Tensor, size: float) -> Tensor:
         """Density [rows, columns] ≥ 0 of the steam of one pot, of order 1."""
