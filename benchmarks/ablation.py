@@ -21,6 +21,8 @@ from real_smoke import Settings, means, one_seed
 from wisp.rundir import machine, read_json, write_json
 
 ADVERSARIAL = 0.05
+SYNTH: dict[str, Any] = {"strength": "0.8:1.8", "negatives": "steam"}
+"""As in the comparison of README's Results."""
 VARIANTS: dict[str, dict[str, Any]] = {
     "all terms": {},
     "without supervised": {"lift_supervised": 0.0},
@@ -49,7 +51,9 @@ def one_variant(
             )
         except wisp.InputError as error:  # nothing could be lifted: a result, too
             return {"changes": changes, "failed": str(error), "lifting": None, "mean": None}
-    settings = Settings(arguments.photos, arguments.weights, str(run))
+    settings = Settings(
+        arguments.photos, arguments.weights, str(run), synth=SYNTH, classify={"threshold": "fpr05"}
+    )
     rows = [one_seed(settings, seed, folder / f"seed-{seed}") for seed in range(arguments.seeds)]
     return {
         "changes": changes,

@@ -37,6 +37,7 @@ CLASSIFY: dict[str, Any] = {
     "steps": 100,
     "validate_every": 25,
     "threshold": "fpr05",
+    "precision": "32",
     "seed": SEED,
 }
 EVALUATE: dict[str, Any] = {"seed": SEED}

@@ -8,7 +8,14 @@ import torch
 from wisp import losses
 from wisp.errors import InputError
 from wisp.networks.backbone import load_backbone
-from wisp.networks.lifter import FAINTEST_OPACITY, MAX_OPACITY, SmokeLifter, lift_steadily
+from wisp.networks.lifter import (
+    FAINTEST_OPACITY,
+    MAX_OPACITY,
+    Lifted,
+    SmokeLifter,
+    lift_steadily,
+)
+from wisp.smoke import opacity
 
 
 def lifter(name="mobilenetv2_050"):
@@ -100,3 +107,31 @@ def test_looks_at_an_even_picture_agree_more_than_looks_at_noise():
     noise = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(2)) * 2 - 1
     _, agreement = lift_steadily(network, torch.cat([torch.full_like(noise, 0.3), noise]))
     assert float(agreement[0]) > float(agreement[1])
+
+
+class _Recalling(torch.nn.Module):
+    """In the place of R: sees ``opacities`` in turn, a number per look, everywhere."""
+
+    def __init__(self, *opacities):
+        super().__init__()
+        self.looks = iter(opacities)
+
+    def forward(self, images):
+        batch, _, height, width = images.shape
+        grid = torch.ones(batch, 1, height // 2, width // 2)
+        density = -torch.log1p(-torch.tensor(next(self.looks))) * grid
+        return Lifted(density, grid.expand(-1, 3, -1, -1) * 0.5)
+
+
+@pytest.mark.parametrize(
+    ("looks", "believed"),
+    [
+        ((0.4, 0.4, 0.2, 0.2), 0.3),
+        ((0.4, 0.4, 0.4, 0.0), 0.0),
+        ((0.475, 0.4, 0.4, 0.025), 0.325 / 2),
+    ],
+)
+def test_smoke_that_one_look_does_not_see_is_none(looks, believed):
+    layer, _ = lift_steadily(_Recalling(*looks), torch.zeros(1, 3, 64, 64))
+    found = opacity(layer.density)
+    torch.testing.assert_close(found, torch.full_like(found, believed))

@@ -126,6 +126,8 @@ class SmokeLifter(nn.Module):
 
 _VIEWS = ((1.0, False), (1.0, True), (0.75, False), (0.75, True))
 """Scale and mirroring of the looks that :func:`lift_steadily` takes."""
+_DOUBTED = 0.05
+"""The opacity of the faintest look below which the other looks are believed less and less."""
 
 
 @torch.no_grad()
@@ -133,8 +135,9 @@ def lift_steadily(lifter: SmokeLifter, images: Tensor) -> tuple[Lifted, Tensor]:
     """The layers of ``images`` [B, 3, H, W] from several looks at each, and how far these agree.
 
     R sees each picture as it is, mirrored and smaller. Opacities are averaged, airlights too,
-    weighted by them. The agreement [B] in [0, 1] is the soft intersection over union of all looks:
-    smoke stays smoke in the mirror, what was mistaken for it often does not.
+    weighted by them; where one of the looks sees no smoke, there is none. The agreement [B] in
+    [0, 1] is the soft intersection over union of all looks: smoke stays smoke in the mirror, what
+    was mistaken for it often does not.
     """
     opacities, airlights = [], []
     size = (images.shape[-2] // STRIDE, images.shape[-1] // STRIDE)
@@ -151,7 +154,7 @@ def lift_steadily(lifter: SmokeLifter, images: Tensor) -> tuple[Lifted, Tensor]:
         opacities.append(parts[0])
         airlights.append(parts[1])
     seen, air = torch.stack(opacities), torch.stack(airlights)
-    mean = seen.mean(0)
+    mean = seen.mean(0) * (seen.amin(0) / _DOUBTED).clamp(max=1)
     airlight = (seen * air).sum(0) / seen.sum(0).clamp(min=1e-6)
     airlight = torch.where(mean > 0, airlight, air.mean(0))
     least, most = seen.amin(0).sum((1, 2, 3)), seen.amax(0).sum((1, 2, 3))
