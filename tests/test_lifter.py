@@ -87,7 +87,7 @@ def test_it_learns_to_see_a_white_patch():
     assert sum(errors[-5:]) < 0.5 * sum(errors[:5])
 
 
-def test_several_looks_agree_on_a_mirrored_picture_and_lie_between_the_single_ones():
+def test_several_looks_agree_on_a_mirrored_picture():
     network = lifter().eval()
     pictures = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1)) * 2 - 1
     with torch.no_grad():  # what it sees hangs on the picture
@@ -110,17 +110,21 @@ def test_looks_at_an_even_picture_agree_more_than_looks_at_noise():
 
 
 class _Recalling(torch.nn.Module):
-    """In the place of R: sees ``opacities`` in turn, a number per look, everywhere."""
+    """In the place of R: in turn sees ``left`` opacities, a number per look, in the left half of a
+    picture and 0.4 in the right one, mirrored when the picture is; a grey of its own each time."""
 
-    def __init__(self, *opacities):
+    def __init__(self, *left):
         super().__init__()
-        self.looks = iter(opacities)
+        self.left, self.look = left, 0
 
     def forward(self, images):
         batch, _, height, width = images.shape
-        grid = torch.ones(batch, 1, height // 2, width // 2)
-        density = -torch.log1p(-torch.tensor(next(self.looks))) * grid
-        return Lifted(density, grid.expand(-1, 3, -1, -1) * 0.5)
+        seen = torch.full((batch, 1, height // 2, width // 2), 0.4)
+        seen[..., : width // 4] = self.left[self.look]
+        mirrored = self.look % 2 == 1
+        self.look += 1
+        airlight = torch.full((batch, 3, height // 2, width // 2), 0.1 * self.look)
+        return Lifted(-torch.log1p(-(seen.flip(-1) if mirrored else seen)), airlight)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +136,14 @@ class _Recalling(torch.nn.Module):
     ],
 )
 def test_smoke_that_one_look_does_not_see_is_none(looks, believed):
-    layer, _ = lift_steadily(_Recalling(*looks), torch.zeros(1, 3, 64, 64))
+    """In its place alone; and the airlight is that of the looks that saw some, by how much."""
+    layer, _ = lift_steadily(_Recalling(*looks), torch.zeros(2, 3, 64, 64))
     found = opacity(layer.density)
-    torch.testing.assert_close(found, torch.full_like(found, believed))
+    # The smaller looks are brought to this size, which blurs the border between the halves.
+    left, right = found[..., :14], found[..., 18:]
+    torch.testing.assert_close(left, torch.full_like(left, believed))
+    torch.testing.assert_close(right, torch.full_like(right, 0.4))
+    seen_as = sum(0.1 * (i + 1) * look for i, look in enumerate(looks)) / sum(looks)
+    torch.testing.assert_close(
+        layer.airlight[..., :14], torch.full_like(layer.airlight[..., :14], seen_as)
+    )

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Bernoulli, kl_divergence
 
@@ -69,6 +69,7 @@ def test_lifting_losses_are_zero_where_all_is_right_and_known_elsewhere() -> Non
     assert losses.silence_loss(opacity).item() == pytest.approx(1.5 / 4)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_divergence_of_opacity_is_that_of_two_bernoulli_variables(seed: int) -> None:
     """Against torch.distributions, and finite where R is as wrong as can be."""
@@ -81,5 +82,12 @@ def test_divergence_of_opacity_is_that_of_two_bernoulli_variables(seed: int) -> 
     assert losses.opacity_loss(seen, true).item() == pytest.approx(
         float(rest + 0.5 * reference), abs=1e-5
     )
-    ends = torch.tensor([0.0, 1.0]).view(1, 1, 1, 2)
-    assert math.isfinite(losses.opacity_loss(ends.flip(-1), ends).item())
+
+
+def test_opacity_loss_and_its_gradient_are_finite_where_all_is_wrong() -> None:
+    true = torch.tensor([0.0, 1.0]).view(1, 1, 1, 2)
+    seen = true.flip(-1).requires_grad_()
+    loss = losses.opacity_loss(seen, true)
+    loss.backward()
+    assert math.isfinite(loss.item())
+    assert seen.grad is not None and bool(torch.isfinite(seen.grad).all())

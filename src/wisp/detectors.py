@@ -155,7 +155,8 @@ def logits_of(detector: Detector, pictures: Tensor) -> Tensor:
 
     Smoke is smoke in the mirror; what sways a detector one way only cancels out in part.
     """
-    logits: Tensor = (detector(pictures) + detector(pictures.flip(-1))) / 2
+    seen, mirrored = (detector(view).float() for view in (pictures, pictures.flip(-1)))
+    logits: Tensor = (seen + mirrored) / 2
     return logits
 
 

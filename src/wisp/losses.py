@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-_LEAST = 1e-6
+_EPSILON = 1e-6
+"""Keeps logarithms and quotients finite."""
 
 
 def least_squares(score: Tensor, target: float) -> Tensor:
@@ -63,13 +64,13 @@ def opacity_loss(lifted: Tensor, true: Tensor) -> Tensor:
     """mean |α̂ - α| + ½ · mean KL(α ‖ α̂) + 0.2 · (1 - Dice(α̂, α)), for α̂ and α in [0, 1].
 
     The mean absolute error alone begins by seeing no smoke anywhere: there is none in most of most
-    pictures. The divergence of two coins that show smoke as often as α and α̂ say grows without
-    bound as α̂ nears the wrong end, so that what is missed is learned from the first step on. The
-    overlap counts what is missed against how much there is (V-Net, Milletari et al. 2016, arXiv
-    1606.04797), over the batch.
+    pictures. KL is the Kullback-Leibler divergence of Bernoulli variables with means α and α̂
+    (clamped to 1e-6 from both ends); it is steep where α̂ is nearest the wrong end, so that what is
+    missed is learned from the first step on. Dice, over the batch, counts what is missed against
+    how much there is (V-Net, Milletari et al. 2016, arXiv 1606.04797).
     """
-    overlap = 2 * (lifted * true).sum() / (lifted.square().sum() + true.square().sum() + 1e-6)
-    p, q = (part.clamp(_LEAST, 1 - _LEAST) for part in (true, lifted))
+    overlap = 2 * (lifted * true).sum() / (lifted.square().sum() + true.square().sum() + _EPSILON)
+    p, q = (part.clamp(_EPSILON, 1 - _EPSILON) for part in (true, lifted))
     divergence = p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()
     return (lifted - true).abs().mean() + 0.5 * divergence.mean() + 0.2 * (1 - overlap)
 
@@ -77,7 +78,7 @@ def opacity_loss(lifted: Tensor, true: Tensor) -> Tensor:
 def airlight_loss(lifted: Tensor, true: Tensor, opacity: Tensor) -> Tensor:
     """Mean absolute error of the airlight where there is smoke: weighted by the true opacity."""
     error = (lifted - true).abs().mean(1, keepdim=True)
-    return (error * opacity).sum() / (opacity.sum() + 1e-6)
+    return (error * opacity).sum() / (opacity.sum() + _EPSILON)
 
 
 def recomposition_loss(clean: Tensor, smoky: Tensor, opacity: Tensor, airlight: Tensor) -> Tensor:

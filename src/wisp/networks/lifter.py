@@ -127,7 +127,7 @@ class SmokeLifter(nn.Module):
 _VIEWS = ((1.0, False), (1.0, True), (0.75, False), (0.75, True))
 """Scale and mirroring of the looks that :func:`lift_steadily` takes."""
 _DOUBTED = 0.05
-"""The opacity of the faintest look below which the other looks are believed less and less."""
+"""Where the faintest look sees less opacity than this, all of it is weakened in proportion."""
 
 
 @torch.no_grad()
@@ -135,9 +135,10 @@ def lift_steadily(lifter: SmokeLifter, images: Tensor) -> tuple[Lifted, Tensor]:
     """The layers of ``images`` [B, 3, H, W] from several looks at each, and how far these agree.
 
     R sees each picture as it is, mirrored and smaller. Opacities are averaged, airlights too,
-    weighted by them; where one of the looks sees no smoke, there is none. The agreement [B] in
-    [0, 1] is the soft intersection over union of all looks: smoke stays smoke in the mirror, what
-    was mistaken for it often does not.
+    weighted by them. Where the faintest look sees less than 0.05, the mean is weakened in
+    proportion, down to none where one look sees none. The agreement [B] in [0, 1] is the soft
+    intersection over union of all looks: smoke stays smoke in the mirror, what was mistaken for it
+    often does not.
     """
     opacities, airlights = [], []
     size = (images.shape[-2] // STRIDE, images.shape[-1] // STRIDE)
@@ -154,9 +155,9 @@ def lift_steadily(lifter: SmokeLifter, images: Tensor) -> tuple[Lifted, Tensor]:
         opacities.append(parts[0])
         airlights.append(parts[1])
     seen, air = torch.stack(opacities), torch.stack(airlights)
-    mean = seen.mean(0) * (seen.amin(0) / _DOUBTED).clamp(max=1)
+    believed = seen.mean(0) * (seen.amin(0) / _DOUBTED).clamp(max=1)
     airlight = (seen * air).sum(0) / seen.sum(0).clamp(min=1e-6)
-    airlight = torch.where(mean > 0, airlight, air.mean(0))
+    airlight = torch.where(seen.sum(0) > 0, airlight, air.mean(0))
     least, most = seen.amin(0).sum((1, 2, 3)), seen.amax(0).sum((1, 2, 3))
     agreement = torch.where(most > 0, least / most.clamp(min=1e-6), 1.0)
-    return Lifted(-torch.log1p(-mean.clamp(max=MAX_OPACITY)), airlight), agreement
+    return Lifted(-torch.log1p(-believed.clamp(max=MAX_OPACITY)), airlight), agreement

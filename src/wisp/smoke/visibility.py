@@ -8,7 +8,7 @@ from wisp.smoke.noise import resample_matrix
 from wisp.smoke.optics import coverage
 
 PLAIN = 0.12
-"""The change of a pixel, as a part of the range, that is seen plainly."""
+"""The change of a pixel, as a part of the range, that is seen plainly (of smoke)."""
 
 
 def prominence(cover: Tensor, airlight: Tensor, scene: Tensor, level: float = PLAIN) -> float:

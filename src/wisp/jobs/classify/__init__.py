@@ -207,6 +207,7 @@ class _Training:
         held = _pictures(self.parts, _checked_items(self.parts, config.seed), config, augment=False)
 
         def check() -> Check:
+            # Without the mirror image, for speed: it only has to order the steps.
             detector.eval()
             logits, targets = [], []
             with torch.inference_mode():

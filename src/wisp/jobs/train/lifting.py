@@ -205,7 +205,8 @@ def _suspicious(
             bar.advance()
             # The bank does not hang on a clean photo that has vanished since the training.
             with contextlib.suppress(UnreadableImageError):
-                mean = float(judge.opacity(load_whole(Path(item.record.path), config)).mean())
+                photo = load_whole(Path(item.record.path), config)
+                mean = float(judge.lift(photo)[0].opacity.mean())
                 looked_at += 1
                 if mean > _SUSPICIOUS_OPACITY:
                     rows.append({"path": item.record.path, "mean_opacity": round(mean, 4)})

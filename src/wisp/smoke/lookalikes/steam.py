@@ -17,8 +17,10 @@ STEAM_COVERAGE = (0.03, 0.35)
 """The part of a picture in which steam has an opacity above 0.1."""
 STEAM_PEAK = (0.25, 0.7)
 """The opacity of steam where it is densest; the wider it has spread, the less."""
-_SEEN, _VISIBLE = 0.08, 0.04
-"""Part of the picture that steam should change by so much: what nobody sees teaches nothing."""
+_PLAIN_CHANGE = 0.08
+"""The change of a pixel, as a part of the range, by which steam is seen."""
+_PROMINENT = 0.04
+"""The part of a picture that steam should change so: what nobody sees teaches nothing."""
 _LARGEST = 2.0
 _ATTEMPTS = 12
 
@@ -44,14 +46,17 @@ class Steam(RandomSmoke):
             other = other * (-math.log1p(-peak) / float(other.max().clamp(min=1e-6)))
             covered = coverage(opacity(other))
             if least <= covered <= most:
-                shown = prominence(opacity(other), airlight, scene, _SEEN)
+                shown = prominence(opacity(other), airlight, scene, _PLAIN_CHANGE)
                 if shown > seen:
                     tau, seen = other, shown
-                if seen >= _VISIBLE:
+                if seen >= _PROMINENT:
                     break
             elif seen < 0:
                 tau = other
-            size *= 1.25 if covered < least else 0.8 if covered > most else 1.0
+            if covered < least:
+                size *= 1.25
+            elif covered > most:
+                size *= 0.8
         return tau, airlight
 
     def _rising(self, dice: Dice, rows: int, columns: int, scene: Tensor, size: float) -> Tensor:
