@@ -136,11 +136,11 @@ def smoke_texture(dice: Dice, plume: Plume) -> Tensor:
 
 
 def mobility(source: SourceBox, rows: int, columns: int) -> Tensor:
-    """How freely smoke from ``source`` moves, [rows, 1]: 0 at the bottom of the box and below, so
-    that it stays where it rises from; 1 well above."""
+    """How freely smoke from ``source`` moves, [rows, 1]: 0 in the lower half of the box and below,
+    so that the source never runs dry, whatever is carried off above; 1 well above."""
     _, y = coordinates(rows, columns)
     bottom = rows / max(rows, columns)
-    floor = (source.y + source.height) * bottom - _MARGIN
+    floor = (source.y + source.height / 2) * bottom
     reach = source.height * bottom + 0.1
     part = ((floor - y[:, :1]) / reach).clamp(0, 1)
     return part * (2 - part)
