@@ -136,11 +136,12 @@ def smoke_texture(dice: Dice, plume: Plume) -> Tensor:
 
 
 def mobility(source: SourceBox, rows: int, columns: int) -> Tensor:
-    """How freely smoke from ``source`` moves, [rows, 1]: 0 in the lower half of the box and below,
-    so that the source never runs dry, whatever is carried off above; 1 well above."""
+    """How freely smoke from ``source`` moves, [rows, 1]: 0 below and where the plume begins, so
+    that the source never runs dry, whatever is carried off above; 1 well above."""
     _, y = coordinates(rows, columns)
     bottom = rows / max(rows, columns)
-    floor = (source.y + source.height / 2) * bottom
+    # A plume has its full density half a box above its bottom, and a little.
+    floor = (source.y + 0.5 * source.height) * bottom - 2 * _MARGIN
     reach = source.height * bottom + 0.1
     part = ((floor - y[:, :1]) / reach).clamp(0, 1)
     return part * (2 - part)
