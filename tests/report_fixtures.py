@@ -451,6 +451,7 @@ def make_evaluate(
         ) / 2
         return {
             "auroc": estimate(area, 0.03),
+            "auroc_within_groups": estimate(area - 0.1, 0.05),
             "average_precision": estimate(area - 0.01, 0.04),
             "balanced_accuracy": estimate(balanced, 0.05),
             "tpr_at_fpr_01": estimate(max(0.0, area - 0.35), 0.16),

@@ -73,6 +73,8 @@ def test_figures_are_those_of_the_written_predictions(evaluated):
         assert figures["auroc"]["value"] == pytest.approx(
             float(metrics.auroc(scores, labels)), abs=1e-3
         )
+        within = metrics.auroc_within(scores, labels, [row["group"] for row in part])
+        assert figures["auroc_within_groups"]["value"] == pytest.approx(float(within), abs=1e-3)
         assert figures["fpr"]["value"] == pytest.approx(said[~np.array(labels)].mean())
         assert figures["tpr"]["value"] == pytest.approx(said[np.array(labels)].mean())
         assert figures["auroc"]["low"] <= figures["auroc"]["value"] <= figures["auroc"]["high"]

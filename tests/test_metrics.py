@@ -252,7 +252,7 @@ def test_a_share_that_rests_on_one_group_has_no_interval():
     )["tpr"]
     assert found.value == pytest.approx(2 / 3) and found.low is None
     support = metrics.class_support([True, True, False, False], ["a", "b", "b", "b"])
-    assert support == {"positive": 2, "negative": 1, "both": 1}
+    assert support == {"positive": 2, "negative": 1, "both": 1, "mixed": 1}
 
 
 def test_eight_metrics_are_bootstrapped_within_seconds():

@@ -10,7 +10,7 @@ from report_fixtures import HOSTILE
 from test_report import Page
 from wisp.report import write_report
 from wisp.report.comparison import load_comparison, side_of_zero
-from wisp.report.contest import judge_comparison, line_up_section
+from wisp.report.contest import judge_comparison, leaderboard_section, line_up_section
 from wisp.report.pictures import Pictures
 from wisp.report.read import Estimate, RunFiles
 from wisp.rundir import read_json, read_jsonl, write_json, write_jsonl
@@ -150,3 +150,14 @@ def test_two_models_have_no_rank_correlation(tmp_path):
     saved["distance_and_detection"] |= {"value": None, "per_set": {"indoor": None}}
     write_json(run / "compare.json", saved)
     assert "needs at least three sources of smoke" in Page(write_report(run)).words
+
+
+def test_the_figure_within_groups_is_shown_where_groups_have_both_classes(run):
+    boards = {b.name: b for b in leaderboard_section(load_comparison(RunFiles(run))).data.boards}
+    assert {name: board.within_groups for name, board in boards.items()} == {
+        "indoor": True,
+        "outdoor": False,
+        "steam": False,
+    }
+    html = write_report(run).read_text(encoding="utf-8")
+    assert html.count('data-label="AUROC within groups"') == len(boards["indoor"].rows) == 3

@@ -33,6 +33,7 @@ from wisp.metrics.ranking import (
     roc_curve,
     tpr_at_fpr,
 )
+from wisp.metrics.within import auroc_within
 
 __all__ = [
     "Calibration",
@@ -43,6 +44,7 @@ __all__ = [
     "accuracy",
     "auroc",
     "auroc_interval",
+    "auroc_within",
     "average_precision",
     "balanced_accuracy",
     "bootstrap_intervals",

@@ -149,10 +149,16 @@ def _of_share(found: Interval, groups: int) -> Interval:
 
 
 def class_support(is_positive: Sequence[bool], groups: Sequence[Hashable]) -> dict[str, int]:
-    """Groups that hold ``positive``, ``negative`` pictures, and the smaller number, ``both``."""
-    positive = len({group for group, yes in zip(groups, is_positive, strict=True) if yes})
-    negative = len({group for group, yes in zip(groups, is_positive, strict=True) if not yes})
-    return {"positive": positive, "negative": negative, "both": min(positive, negative)}
+    """Groups that hold ``positive`` and ``negative`` pictures, of these two the smaller number,
+    ``both``, and groups that hold pictures of either kind, ``mixed``."""
+    positive = {group for group, yes in zip(groups, is_positive, strict=True) if yes}
+    negative = {group for group, yes in zip(groups, is_positive, strict=True) if not yes}
+    return {
+        "positive": len(positive),
+        "negative": len(negative),
+        "both": min(len(positive), len(negative)),
+        "mixed": len(positive & negative),
+    }
 
 
 def auroc_interval(

@@ -31,6 +31,7 @@ class Standing:
     positives: int
     groups: int
     auroc: Estimate
+    auroc_within_groups: Estimate
     balanced_accuracy: Estimate
     false_alarms: Estimate
     missed: Estimate
@@ -168,6 +169,7 @@ def _standing(row: dict[str, object]) -> Standing:
         whole(row.get("positives")),
         whole(row.get("groups")),
         Estimate.of(row.get("auroc")),
+        Estimate.of(row.get("auroc_within_groups")),
         Estimate.of(row.get("balanced_accuracy")),
         Estimate.of(row.get("false_alarms")),
         Estimate.of(row.get("missed")),

@@ -155,6 +155,11 @@ class Board:
         return f"{wording.listed(counts)}, {wording.plural(first.groups, 'group')}"
 
     @property
+    def within_groups(self) -> bool:
+        """Whether any group of the set shows both classes."""
+        return any(row.auroc_within_groups.known for row in self.rows)
+
+    @property
     def has_smoke(self) -> bool:
         """Whether there is anything to find; else false alarms are all that can be counted."""
         return self.rows[0].positives > 0
@@ -167,6 +172,11 @@ class LeaderboardData:
     boards: tuple[Board, ...]
     reference: str
     seeds: int
+
+    @property
+    def within_groups(self) -> bool:
+        """Whether any group of any set shows both classes."""
+        return any(board.within_groups for board in self.boards)
 
 
 def leaderboard_section(found: Comparison) -> Section | None:

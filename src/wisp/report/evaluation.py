@@ -94,6 +94,7 @@ class Measures:
     images: int
     groups: int
     auroc: Estimate
+    auroc_within_groups: Estimate
     average_precision: Estimate
     balanced_accuracy: Estimate
     tpr_at_fpr_01: Estimate
@@ -106,6 +107,7 @@ class Measures:
             whole(source.get("images")),
             whole(source.get("groups")),
             Estimate.of(source.get("auroc")),
+            Estimate.of(source.get("auroc_within_groups")),
             Estimate.of(source.get("average_precision")),
             Estimate.of(source.get("balanced_accuracy")),
             Estimate.of(source.get("tpr_at_fpr_01")),

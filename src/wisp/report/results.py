@@ -110,6 +110,11 @@ class SetsData:
     rows: tuple[SetRow, ...]
     names: charts.Names
 
+    @property
+    def within_groups(self) -> bool:
+        """Whether any set has groups of both classes."""
+        return any(row.measures.auroc_within_groups.known for row in self.rows)
+
 
 def sets_section(evaluation: Evaluation) -> Section | None:
     """One row per test set."""

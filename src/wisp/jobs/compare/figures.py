@@ -75,6 +75,9 @@ class Predictions:
         labels = self.positive.astype(np.int64)
         return {
             "auroc": lambda w: metrics.auroc(self.scores, self.positive, w),
+            "auroc_within_groups": lambda w: metrics.auroc_within(
+                self.scores, self.positive, self.groups, w
+            ),
             "balanced_accuracy": lambda w: metrics.balanced_accuracy(
                 labels, self.called.astype(np.int64), w
             ),
@@ -104,7 +107,8 @@ def leaderboard(runs: Runs, distances: Distances, seed: int) -> list[dict[str, A
     """A row per set and model, in each set from the best AUROC to the worst.
 
     Figures are means over seeds with the interval of that mean over groups: {"set", "model",
-    "images", "groups", "auroc", "balanced_accuracy", "false_alarms", "missed", "kid", "seeds"}.
+    "images", "groups", "auroc", "auroc_within_groups", "balanced_accuracy", "false_alarms",
+    "missed", "kid", "seeds"}.
     Sets of clean photos only are ordered by false alarms. The interval of a distance is the mean
     of the seeds' intervals, since all of them share the real pictures.
     """
@@ -112,7 +116,11 @@ def leaderboard(runs: Runs, distances: Distances, seed: int) -> list[dict[str, A
     for name, parts in _by_set(runs).items():
         first = next(iter(next(iter(parts.values())).values()))
         support = metrics.class_support(first.positive.tolist(), first.groups)
-        rests_on = {"false_alarms": support["negative"], "missed": support["positive"]}
+        rests_on = {
+            "auroc_within_groups": support["mixed"],
+            "false_alarms": support["negative"],
+            "missed": support["positive"],
+        }
         statistics, rests = {}, {}
         for model, seeds in parts.items():
             for key, statistic in _means(seeds).items():

@@ -35,6 +35,13 @@ from wisp.rundir import RunDir, write_json, write_text
 __all__ = ["EvaluateResult", "run"]
 
 Figures = dict[str, Interval]
+_SAID = (
+    ("auroc", "AUROC"),
+    ("auroc_within_groups", "within groups"),
+    ("tpr", "found"),
+    ("fpr", "false alarms"),
+)
+"""The figures of each set that are said in the terminal."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +55,8 @@ class EvaluateResult:
     images: int
     groups: int
     figures: Figures
-    """Over all sets: auroc, average_precision, balanced_accuracy, tpr_at_fpr_01, tpr_at_fpr_05,
-    accuracy, tpr, fpr, each with its 95 % interval over groups."""
+    """Over all sets: auroc, auroc_within_groups, average_precision, balanced_accuracy,
+    tpr_at_fpr_01, tpr_at_fpr_05, accuracy, tpr, fpr, each with its 95 % interval over groups."""
     sets: dict[str, Figures]
     """The same for each set by itself, by its folder's name."""
     overlaps: int
@@ -65,11 +72,8 @@ class EvaluateResult:
             f"({self.threshold_source}): {self.run}"
         ]
         for name, figures in self.sets.items():
-            parts = [f"AUROC {figures['auroc']}"] if figures["auroc"].value is not None else []
-            parts += [
-                f"{label} {figures[key]}"
-                for key, label in (("tpr", "found"), ("fpr", "false alarms"))
-                if figures[key].value is not None
+            parts = [
+                f"{label} {figures[key]}" for key, label in _SAID if figures[key].value is not None
             ]
             lines.append(f"{name}: {', '.join(parts)}")
         return "\n".join([*lines, *self.notes])

@@ -69,6 +69,7 @@ _OF_BOTH_CLASSES = (
 def _statistics(scored: Scored) -> dict[str, Statistic]:
     labels, positive, called = scored.labels, scored.is_positive, scored.called
     scores, said = scored.scores, scored.called == scored.positive
+    groups = [picture.group for picture in scored.pictures]
 
     def tpr_at(max_fpr: float) -> Statistic:
         return ranking(lambda s, y, w: metrics.tpr_at_fpr(s, y, max_fpr, w))
@@ -80,6 +81,7 @@ def _statistics(scored: Scored) -> dict[str, Statistic]:
 
     return {
         "auroc": ranking(metrics.auroc),
+        "auroc_within_groups": ranking(lambda s, y, w: metrics.auroc_within(s, y, groups, w)),
         "average_precision": ranking(metrics.average_precision),
         "balanced_accuracy": lambda w: metrics.balanced_accuracy(labels, called, w),
         "tpr_at_fpr_01": tpr_at(0.01),
@@ -94,13 +96,15 @@ def intervals(scored: Scored, samples: int, seed: int) -> dict[str, Interval]:
     """Every figure with its 95 % interval over groups.
 
     Ranking figures (``auroc``, ``average_precision``, ``tpr_at_fpr_*``) and balanced accuracy are
-    undefined for one class alone; with more than two classes they are macro averages of each
-    against the rest. ``tpr`` and ``fpr`` are those of the positive class at the threshold.
+    undefined for one class alone, ``auroc_within_groups`` where no group holds both classes; with
+    more than two classes they are macro averages of each against the rest. ``tpr`` and ``fpr`` are
+    those of the positive class at the threshold.
     """
     groups = [picture.group for picture in scored.pictures]
     rests_on = metrics.class_support(scored.is_positive.tolist(), groups)
     support = dict.fromkeys(_OF_BOTH_CLASSES, rests_on["both"])
     support |= {"tpr": rests_on["positive"], "fpr": rests_on["negative"]}
+    support["auroc_within_groups"] = rests_on["mixed"]
     return metrics.bootstrap_intervals(_statistics(scored), groups, samples, seed, support)
 
 
