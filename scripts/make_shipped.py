@@ -25,7 +25,7 @@ from wisp.data import LayerBank
 from wisp.detectors import load_detector, score_pictures
 from wisp.engine import make_engine
 from wisp.images import find_images
-from wisp.jobs.pack import pack_detector, pack_layered
+from wisp.packing import pack_detector, pack_layered
 from wisp.rundir import machine, read_json, write_text
 
 SEED = 0

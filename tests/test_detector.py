@@ -33,20 +33,31 @@ def test_frozen_norm_keeps_its_statistics(backbone, frozen):
 
 
 def test_grad_cam_of_a_linear_head_is_its_class_activation_map(backbone):
-    """For average pooling and a linear head, Grad-CAM is CAM (Zhou et al. 2016)."""
+    """For average pooling and a linear head, Grad-CAM is CAM (Zhou et al. 2016), of both looks."""
     detector = Detector(backbone, ["a", "b"]).eval()
     images = torch.randn(2, 3, 64, 64).clamp(-1, 1)
     with torch.no_grad():
-        features = detector.backbone.features(images)
-        cam = torch.einsum("c,bchw->bhw", detector.head.weight[1], features).relu()
+        maps = [detector.backbone.features(view) for view in (images, images.flip(-1))]
+        cams = [torch.einsum("c,bchw->bhw", detector.head.weight[1], one).relu() for one in maps]
     heat = grad_cam(detector, images, 1)
     assert heat.shape == (2, 64, 64)
     assert heat.min() >= 0
-    expected = torch.nn.functional.interpolate(cam[:, None], (64, 64), mode="bicubic")
-    expected = expected.clamp(min=0)[:, 0]
+    seen, mirrored = (
+        torch.nn.functional.interpolate(cam[:, None], (64, 64), mode="bicubic").clamp(min=0)[:, 0]
+        for cam in cams
+    )
+    expected = seen + mirrored.flip(-1)
     expected = expected / expected.amax((1, 2), keepdim=True)
     torch.testing.assert_close(heat, expected, atol=1e-4, rtol=1e-4)
     assert all(p.grad is None for p in detector.parameters())
+
+
+def test_grad_cam_of_a_mirror_image_is_mirrored(backbone):
+    """As the score is: it is of the picture and its mirror image."""
+    detector = Detector(backbone, ["a", "b"]).eval()
+    images = torch.randn(2, 3, 64, 96).clamp(-1, 1)
+    straight, turned = (grad_cam(detector, view, 1) for view in (images, images.flip(-1)))
+    torch.testing.assert_close(turned, straight.flip(-1), atol=1e-4, rtol=1e-4)
 
 
 def test_grad_cam_finds_the_place(backbone):

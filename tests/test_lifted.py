@@ -24,7 +24,7 @@ from wisp.rundir import RunDir, write_json
 from wisp.smoke import LiftedLayer, LiftedSmoke
 from wisp.smoke.lifted import crop, mirror, mix, shade, smooth_airlight, stir
 from wisp.smoke.noise import Dice
-from wisp.smoke.visibility import prominence
+from wisp.smoke.visibility import drawn_until_seen, prominence
 
 QUICK = settings(max_examples=20, deadline=None)
 seeds = st.integers(0, 2**31)
@@ -151,8 +151,21 @@ def test_prominence_is_the_part_that_is_changed_plainly():
     white, grey = (torch.full((3, 20, 20), tone) for tone in (0.9, -0.5))
     assert prominence(full, white, wall) == 0.0
     assert prominence(full, grey, wall) == 1.0
+    assert prominence(full, grey, wall, darkens=False) == 0.0
+    assert prominence(full, white, 1 - wall, darkens=False) == 1.0
     half = full.clone().index_fill_(1, torch.arange(10), 0.0)
     assert 0.4 < prominence(half, grey, wall) < 0.6
+
+
+def test_a_draw_is_kept_when_it_is_seen_and_else_the_one_that_is_seen_most():
+    def kept(values, enough, attempts):
+        draws = iter(enumerate(values))
+        return drawn_until_seen(lambda: next(draws), lambda one: one[1], enough, attempts)[0]
+
+    assert kept([0.1, 0.5, 0.9], enough=0.4, attempts=3) == 1
+    assert kept([0.1, 0.3, 0.2, 0.9], enough=0.4, attempts=3) == 1
+    assert kept([-1.0, -1.0], enough=0.4, attempts=2) == 1
+    assert kept([0.0], enough=0.4, attempts=1) == 0
 
 
 def test_what_does_not_stand_out_is_drawn_anew():

@@ -32,11 +32,11 @@ from wisp.demonstration.world import render
 from wisp.detectors import load_detector
 from wisp.errors import InputError
 from wisp.jobs import evaluate, predict, synth
-from wisp.jobs.pack import pack_layered
 from wisp.jobs.train import lifting, loop
 from wisp.manifest import sha256_of
 from wisp.models.loading import load_lifter
 from wisp.networks.weights import halved
+from wisp.packing import pack_layered
 from wisp.rundir import RunDir, read_json
 from wisp.smoke import LiftedLayer
 

@@ -10,7 +10,7 @@ from wisp.networks.detector import Detector
 
 
 def grad_cam(detector: Detector, images: Tensor, target: int) -> Tensor:
-    """Evidence for class ``target`` at each pixel.
+    """Evidence for class ``target`` at each pixel, in a picture and its mirror image together.
 
     Args:
         detector: in evaluation mode.
@@ -21,6 +21,13 @@ def grad_cam(detector: Detector, images: Tensor, target: int) -> Tensor:
         [B, H, W] in [0, 1], each picture scaled to its own maximum; all 0 where nothing speaks
         for the class. The detail is that of the last feature map (a 32nd of the image).
     """
+    seen, mirrored = (_evidence(detector, view, target) for view in (images, images.flip(-1)))
+    heat = seen + mirrored.flip(-1)
+    return heat / heat.amax((1, 2), keepdim=True).clamp(min=1e-12)
+
+
+def _evidence(detector: Detector, images: Tensor, target: int) -> Tensor:
+    """Grad-CAM [B, H, W] ≥ 0 of one look, in units of the logit."""
     with torch.no_grad():
         raw = detector.backbone.raw(images)
     with torch.enable_grad():
@@ -32,5 +39,4 @@ def grad_cam(detector: Detector, images: Tensor, target: int) -> Tensor:
         weight = detector.backbone.as_map(gradient).float().mean((2, 3), keepdim=True)
         heat = F.relu((weight * activation).sum(1, keepdim=True))
         heat = F.interpolate(heat, images.shape[-2:], mode="bicubic", align_corners=False)
-        heat = heat.clamp(min=0).squeeze(1)
-        return heat / heat.amax((1, 2), keepdim=True).clamp(min=1e-12)
+        return heat.clamp(min=0).squeeze(1)

@@ -21,7 +21,7 @@ from wisp.smoke.optics import coverage, opacity
 from wisp.smoke.placement import SourceBox, rising_plume
 from wisp.smoke.procedural import MIN_COVERAGE, SOURCE_DENSITY, PlaceableSmoke, ambient_light
 from wisp.smoke.shading import shading
-from wisp.smoke.visibility import prominence
+from wisp.smoke.visibility import drawn_until_seen, prominence
 
 _ATTEMPTS = 6
 _VISIBLE = 0.12
@@ -146,16 +146,13 @@ class LiftedSmoke(PlaceableSmoke):
         return dataclasses.replace(self, source=source)
 
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
-        drawn = self._lit(dice, rows, columns, scene)
-        if self.source is None:  # a burner's plume may be as small as it is
-            most = prominence(drawn.opacity, drawn.airlight, scene)
-            for _ in range(_ATTEMPTS - 1):
-                if most >= _PROMINENT:
-                    break
-                other = self._lit(dice, rows, columns, scene)
-                shown = prominence(other.opacity, other.airlight, scene)
-                if shown > most:
-                    drawn, most = other, shown
+        drawn = drawn_until_seen(
+            lambda: self._lit(dice, rows, columns, scene),
+            lambda layer: prominence(layer.opacity, layer.airlight, scene),
+            _PROMINENT,
+            # A burner's plume may be as small as it is.
+            _ATTEMPTS if self.source is None else 1,
+        )
         if self.shaded:
             drawn = shade(dice, drawn)
         return drawn.density, drawn.airlight

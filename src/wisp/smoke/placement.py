@@ -21,6 +21,8 @@ from wisp.smoke.noise import Dice, coordinates, fbm
 # far above the bottom of the box the smoke ends, for the pixels below it to have none. In pictures
 # of less than 96 px, a row below the box may have a trace of it.
 _MARGIN = 4 / 384
+# Above the floor a plume comes to its full density within so much of its box.
+_ONSET = 0.5
 _LEAST_HALF_WIDTH = 0.008
 _EDGE = 0.1
 _NOISE_PX = 448
@@ -86,8 +88,8 @@ def rising_plume(dice: Dice, rows: int, columns: int, source: SourceBox) -> Plum
     right, bottom = columns / max(rows, columns), rows / max(rows, columns)
     width, height = source.width * right, source.height * bottom
     half = max(0.42 * width, _LEAST_HALF_WIDTH)
-    floor = (source.y + source.height) * bottom - _MARGIN
-    fade = max(min(0.5 * height, half), 0.15 * half, 0.015)
+    floor = _floor(source, bottom)
+    fade = max(min(_ONSET * height, half), 0.15 * half, 0.015)
 
     spread = dice.log_uniform(0.08, 0.27)
     lean, bend = dice.uniform(-0.25, 0.25), dice.uniform(-0.45, 0.45)
@@ -118,6 +120,12 @@ def rising_plume(dice: Dice, rows: int, columns: int, source: SourceBox) -> Plum
     return Plume(across, along, half_width, onset, calm, half / half_width)
 
 
+def _floor(source: SourceBox, bottom: float) -> float:
+    """y below which there is no smoke; ``bottom`` is the picture's, in fractions of its long
+    side."""
+    return (source.y + source.height) * bottom - _MARGIN
+
+
 def noise_in(
     dice: Dice, plume: Plume, *, cells: float, octaves: int, billow: bool = False
 ) -> Tensor:
@@ -140,8 +148,7 @@ def mobility(source: SourceBox, rows: int, columns: int) -> Tensor:
     that the source never runs dry, whatever is carried off above; 1 well above."""
     _, y = coordinates(rows, columns)
     bottom = rows / max(rows, columns)
-    # A plume has its full density half a box above its bottom, and a little.
-    floor = (source.y + 0.5 * source.height) * bottom - 2 * _MARGIN
-    reach = source.height * bottom + 0.1
-    part = ((floor - y[:, :1]) / reach).clamp(0, 1)
+    height = source.height * bottom
+    full = _floor(source, bottom) - _ONSET * height - _MARGIN
+    part = ((full - y[:, :1]) / (height + 0.1)).clamp(0, 1)
     return part * (2 - part)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from torch import Tensor
 
 from wisp.smoke.noise import resample_matrix
@@ -10,14 +13,37 @@ from wisp.smoke.optics import coverage
 PLAIN = 0.12
 """The change of a pixel, as a part of the range, that is seen plainly (of smoke)."""
 
+Drawn = TypeVar("Drawn")
 
-def prominence(cover: Tensor, airlight: Tensor, scene: Tensor, level: float = PLAIN) -> float:
+
+def prominence(
+    cover: Tensor, airlight: Tensor, scene: Tensor, level: float = PLAIN, *, darkens: bool = True
+) -> float:
     """Part of ``scene`` [3, h, w] in [0, 1] that smoke changes by more than ``level`` of the range.
 
-    ``cover`` [H, W] is the smoke's opacity in [0, 1), ``airlight`` [3, H, W] in [-1, 1].
+    ``cover`` [H, W] is the smoke's opacity in [0, 1), ``airlight`` [3, H, W] in [-1, 1]. With
+    ``darkens=False`` only what it makes brighter counts.
     """
     rows, columns = scene.shape[-2:]
     down = resample_matrix(cover.shape[-2], rows)
     across = resample_matrix(cover.shape[-1], columns)
     small, colour = (down @ part @ across.T for part in (cover, (airlight + 1) / 2))
-    return coverage(small * (colour - scene).abs().mean(0), level)
+    change = colour - scene
+    change = change.abs() if darkens else change.clamp(min=0)
+    return coverage(small * change.mean(0), level)
+
+
+def drawn_until_seen(
+    draw: Callable[[], Drawn], shown: Callable[[Drawn], float], enough: float, attempts: int
+) -> Drawn:
+    """The first of at most ``attempts`` draws that is ``shown`` at least ``enough``, or else the
+    one that is shown most, of equals the last."""
+    best, most = draw(), -1.0
+    for attempt in range(attempts):
+        other = best if attempt == 0 else draw()
+        value = shown(other)
+        if value >= most:
+            best, most = other, value
+        if most >= enough:
+            break
+    return best

@@ -11,7 +11,7 @@ from torch import Tensor
 from wisp.smoke.noise import GRID_PX, Dice, blur, coordinates, fbm, warp
 from wisp.smoke.optics import coverage, opacity
 from wisp.smoke.procedural import RandomSmoke, ambient_light
-from wisp.smoke.visibility import prominence
+from wisp.smoke.visibility import drawn_until_seen, prominence
 
 STEAM_COVERAGE = (0.03, 0.35)
 """The part of a picture in which steam has an opacity above 0.1."""
@@ -37,27 +37,25 @@ class Steam(RandomSmoke):
         peak = min(STEAM_PEAK[1], dice.uniform(0.4, 0.7) / size**0.5)
         airlight = _airlight(dice, scene)[:, None, None].expand(3, rows, columns) * 2 - 1
         least, most = STEAM_COVERAGE
-        tau, seen = torch.zeros(rows, columns), -1.0
+
         # Drawn anew, elsewhere, larger or smaller, until it can be seen and does not fill the view.
-        for _ in range(_ATTEMPTS):
-            other = self._rising(dice, rows, columns, scene, size)
+        def draw() -> Tensor:
+            nonlocal size
+            tau = self._rising(dice, rows, columns, scene, size)
             if dice.coin(0.3):
-                other = other + 0.7 * self._rising(dice, rows, columns, scene, 0.7 * size)
-            other = other * (-math.log1p(-peak) / float(other.max().clamp(min=1e-6)))
-            covered = coverage(opacity(other))
-            if least <= covered <= most:
-                shown = prominence(opacity(other), airlight, scene, _PLAIN_CHANGE)
-                if shown > seen:
-                    tau, seen = other, shown
-                if seen >= _PROMINENT:
-                    break
-            elif seen < 0:
-                tau = other
-            if covered < least:
-                size *= 1.25
-            elif covered > most:
-                size *= 0.8
-        return tau, airlight
+                tau = tau + 0.7 * self._rising(dice, rows, columns, scene, 0.7 * size)
+            tau = tau * (-math.log1p(-peak) / float(tau.max().clamp(min=1e-6)))
+            covered = coverage(opacity(tau))
+            size *= 1.25 if covered < least else 0.8 if covered > most else 1.0
+            return tau
+
+        def shown(tau: Tensor) -> float:
+            cover = opacity(tau)
+            if not least <= coverage(cover) <= most:
+                return -1.0
+            return prominence(cover, airlight, scene, _PLAIN_CHANGE, darkens=False)
+
+        return drawn_until_seen(draw, shown, _PROMINENT, _ATTEMPTS), airlight
 
     def _rising(self, dice: Dice, rows: int, columns: int, scene: Tensor, size: float) -> Tensor:
         """Density [rows, columns] ≥ 0 of the steam of one pot, of order 1."""
