@@ -169,7 +169,7 @@ class RowBlocks:
     """``grid`` [..., h, w] resampled to ``height`` x ``width``, a block of rows at a time."""
 
     def __init__(self, grid: Tensor, height: int, width: int, sharp: bool = False) -> None:
-        self._height, self._sharp = height, sharp
+        self._grid, self._height, self._width, self._sharp = grid, height, width, sharp
         self._down = resample_matrix(grid.shape[-2], height, sharp)
         self._wide = resample_lines(grid, width, sharp)
 
@@ -180,11 +180,17 @@ class RowBlocks:
         return self._down[top:bottom, first:last] @ self._wide[..., first:last, left:right]
 
     def columns(self, top: int, bottom: int) -> tuple[int, int]:
-        """First column and one past the last that are not 0 in these rows of a ``grid`` [h, w] ≥ 0;
-        (0, 0) if there are none."""
+        """First column and one past the last outside of which these rows of a ``grid`` [h, w] ≥ 0
+        are 0; (0, 0) if they all are."""
         first, last = self._sources(top, bottom)
-        used = self._wide[first:last].amax(0).nonzero()
-        return (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0)
+        used = self._grid[first:last].amax(0).nonzero()
+        if not len(used):
+            return 0, 0
+        cells = self._grid.shape[-1]
+        scale, reach = cells / self._width, 2 * _kernel_width(cells, self._width, self._sharp)
+        left = math.floor((int(used[0]) - reach + 0.5) / scale - 0.5)
+        right = math.ceil((int(used[-1]) + reach + 0.5) / scale - 0.5) + 1
+        return max(0, left), min(self._width, right)
 
     def _sources(self, top: int, bottom: int) -> tuple[int, int]:
         return _sources(self._down.shape[1], self._height, top, bottom, self._sharp)

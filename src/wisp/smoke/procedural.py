@@ -124,7 +124,12 @@ class SmokeLayer:
             tau = self._tau(top, bottom, left, right)
             if kept is not None:
                 torch.mul(tau, strength, out=kept[window])
-            cover = opacity(tau, strength)
+            if eight_bit:
+                # A quarter of the time of expm1, and 0 where there is none, too: what it lacks in
+                # thin smoke is far below a level.
+                cover = tau.mul_(-strength).exp_().neg_().add_(1)
+            else:
+                cover = opacity(tau, strength)
             # numpy cuts off to 8 bits, and puts colours side by side, faster than torch does.
             mask.numpy()[window] = (cover * 255).add_(0.5).numpy()
             rows = planes[:, *window]
@@ -139,14 +144,15 @@ class SmokeLayer:
 
     def _backdrop(self, image: Tensor) -> Tensor:
         """The scene as it looks through scattering smoke, on the grid [3, h, w]: blurred."""
-        small = thumbnail(image, self.grid_density.shape)
+        small = thumbnail(image, self.grid_density.shape, samples=2)
         return torch.stack([blur(channel, 0.006) for channel in small]).clamp_(-1, 1)
 
 
-def thumbnail(image: Tensor, shape: Sequence[int]) -> Tensor:
-    """``image`` (float [3,H,W] in [-1,1] or uint8 [H,W,3]) as float [3, *shape], by area means."""
+def thumbnail(image: Tensor, shape: Sequence[int], samples: int = 3) -> Tensor:
+    """``image`` (float [3,H,W] in [-1,1] or uint8 [H,W,3]) as float [3, *shape], by means of at
+    least ``samples`` pixels along each axis, where there are so many."""
     if image.dtype == torch.uint8:
-        step = max(1, min(image.shape[0] // shape[0], image.shape[1] // shape[1]) // 3)
+        step = max(1, min(image.shape[0] // shape[0], image.shape[1] // shape[1]) // samples)
         image = image[::step, ::step].permute(2, 0, 1).float().div_(127.5).sub_(1)
     rows, columns = shape
     return resample_lines(resample_lines(image, columns).mT, rows).mT
