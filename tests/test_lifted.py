@@ -21,8 +21,8 @@ from wisp.data import LayerBank, Lift, write_bank
 from wisp.data.bank import decode_layer, encode_layer
 from wisp.errors import InputError
 from wisp.rundir import RunDir, write_json
-from wisp.smoke import LiftedLayer, LiftedSmoke
-from wisp.smoke.lifted import crop, mirror, mix, shade, smooth_airlight, stir
+from wisp.smoke import LiftedLayer, LiftedSmoke, SourceBox, opacity
+from wisp.smoke.lifted import crop, mirror, mix, shade, shrink, smooth_airlight, stir
 from wisp.smoke.noise import Dice
 from wisp.smoke.visibility import drawn_until_seen, prominence
 
@@ -54,6 +54,47 @@ def test_a_crop_invents_no_smoke(seed, rows, columns):
     assert found.density.shape == (rows, columns) and found.airlight.shape == (3, rows, columns)
     assert float(found.density.min()) >= 0
     assert float(found.density.max()) <= float(layer.density.max()) + 1e-5
+
+
+@QUICK
+@given(seeds, st.integers(160, 384), st.integers(160, 384), st.floats(0.3, 0.65))
+def test_a_shrunk_layer_is_a_small_cloud_without_an_edge(seed, rows, columns, scale):
+    """Of a layer that is dense up to its border, which is what would show."""
+    full = LiftedLayer(torch.full((48, 64), 2.0), torch.rand(3, 48, 64, generator=draws(seed)))
+    found = shrink(Dice(draws(seed)), full, rows, columns, scale)
+    assert found.density.shape == (rows, columns) and found.airlight.shape == (3, rows, columns)
+    assert 0 <= float(found.density.min()) <= float(found.density.max()) <= 2.0001
+    used = found.density > 0
+    down, across = (used.any(axis).nonzero().flatten() for axis in (1, 0))
+    assert len(down) <= round(rows * scale) and len(across) <= round(columns * scale)
+    # Its outermost cells, wherever they lie, are as good as nothing.
+    box = found.density[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
+    rim = torch.cat([box[0], box[-1], box[:, 0], box[:, -1]])
+    assert float(rim.max()) < 0.1 * float(box.max())
+
+
+def test_distant_smoke_covers_a_small_part_but_can_be_seen():
+    dense = LiftedLayer(torch.full((40, 60), 1.5), torch.full((3, 40, 60), 0.5))
+    smoke = LiftedSmoke([dense], mixed=0.0, distant=1.0)
+    scene = torch.full((3, 72, 96), -0.6)
+    seen = []
+    for seed in range(20):
+        layer = smoke.layer(scene, draws(seed))
+        cover = opacity(layer.grid_density)
+        assert 0.02 < float((cover > 0.1).float().mean()) < 0.42
+        seen.append(prominence(cover, layer.grid_airlight, (scene[:, :24, :24] + 1) / 2))
+    assert min(seen) >= 0.02
+
+
+def test_a_source_has_no_distance():
+    box = SourceBox(0.4, 0.7, 0.2, 0.2)
+    near, far = (
+        LiftedSmoke([puff(1)], distant=share)
+        .rising_from(box)
+        .layer(torch.zeros(3, 48, 64), draws())
+        for share in (0.0, 1.0)
+    )
+    assert torch.equal(near.grid_density, far.grid_density)
 
 
 @QUICK
@@ -137,7 +178,7 @@ def test_strength_scales_density_and_pixels_without_smoke_are_untouched(seed, st
 def test_smoke_can_always_be_told_from_the_scene():
     """A layer as bright as the wall would be smoke that nobody sees, labelled as smoke."""
     layer = LiftedLayer(torch.full((20, 20), 2.0), torch.full((3, 20, 20), 0.5))
-    smoke = LiftedSmoke([layer], mixed=0.0)
+    smoke = LiftedSmoke([layer], mixed=0.0, distant=0.0)
     wall = torch.full((1, 3, 64, 64), 0.5)
     for seed in range(10):
         changed = (smoke.add(wall, draws(seed)).image - wall).abs().mean()
@@ -175,7 +216,7 @@ def test_what_does_not_stand_out_is_drawn_anew():
     small[8:12, 8:13] = 2.0
     layers = [LiftedLayer(d, torch.full((3, 20, 20), -0.6)) for d in (full, small)]
     wall = torch.full((1, 3, 48, 48), 0.8)
-    smoke = LiftedSmoke(layers, mixed=0.0)
+    smoke = LiftedSmoke(layers, mixed=0.0, distant=0.0)
     plain = 0
     for seed in range(20):
         changed = (smoke.add(wall, draws(seed)).image - wall).abs().mean(1)

@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from wisp.smoke.fields import Field, texture
@@ -26,6 +27,8 @@ from wisp.smoke.visibility import drawn_until_seen, prominence
 _ATTEMPTS = 6
 _VISIBLE = 0.12
 _PROMINENT = 0.12
+_PROMINENT_FAR = 0.02
+_FAR = (0.25, 0.65)
 _WINDOW_PX = (240, 160)
 """Rows and columns of a layer's piece that is laid into a plume."""
 
@@ -82,6 +85,30 @@ def mirror(layer: LiftedLayer) -> LiftedLayer:
     return LiftedLayer(layer.density.flip(-1), layer.airlight.flip(-1))
 
 
+def shrink(dice: Dice, layer: LiftedLayer, rows: int, columns: int, scale: float) -> LiftedLayer:
+    """A piece of ``layer`` as smoke that is far away, or only begins: ``scale`` times as large as
+    the grid [rows, columns], somewhere on it.
+
+    It is cut out by a ragged ellipse within which it fades, so that the layer's border never shows.
+    """
+    tall, wide = max(4, round(rows * scale)), max(4, round(columns * scale))
+    piece = crop(dice, layer, tall, wide, 0.7)
+    y, x = (torch.linspace(-1, 1, side) for side in (tall, wide))
+    ragged = fbm(dice, tall, wide, cells=dice.uniform(2.0, 5.0), octaves=4)
+    within = 1 - (x**2 + y[:, None] ** 2).sqrt() + 0.12 * ragged.clamp(-2, 2)
+    # Zero at the piece's own border, whatever the noise.
+    border = (1 - x.abs()).clamp(max=0.3) * (1 - y.abs()).clamp(max=0.3)[:, None] / 0.09
+    fade = (within / 0.4).clamp(0, 1) * border
+    fade = fade * fade * (3 - 2 * fade)
+    top = int(dice.uniform() * (rows - tall + 1))
+    left = int(dice.uniform() * (columns - wide + 1))
+    around = (left, columns - wide - left, top, rows - tall - top)
+    return LiftedLayer(
+        F.pad(piece.density * fade, around),
+        F.pad(piece.airlight[None], around, mode="replicate")[0],
+    )
+
+
 def stir(dice: Dice, layer: LiftedLayer, strength: float) -> LiftedLayer:
     """The layer displaced by smooth noise of ``strength`` (fractions of the long side)."""
     rows, columns = layer.density.shape
@@ -131,13 +158,14 @@ def relight(dice: Dice, layer: LiftedLayer, scene: Tensor) -> LiftedLayer:
 class LiftedSmoke(PlaceableSmoke):
     """Smoke drawn from ``layers``, a pure function of the generator's state and the picture.
 
-    ``mixed`` is how often two layers are laid over each other; ``shaded`` gives their smooth
-    airlight the light and shadow of billows. With a ``source`` all smoke is one plume that rises
-    from there, made of one layer.
+    ``mixed`` is how often two layers are laid over each other, ``distant`` how often there is only
+    a small cloud, far away or just beginning; ``shaded`` gives their smooth airlight the light and
+    shadow of billows. With a ``source`` all smoke is one plume from there, made of one layer.
     """
 
     layers: Sequence[LiftedLayer]
     mixed: float = 0.25
+    distant: float = 0.3
     shaded: bool = True
     source: SourceBox | None = None
 
@@ -146,10 +174,11 @@ class LiftedSmoke(PlaceableSmoke):
         return dataclasses.replace(self, source=source)
 
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
+        distant = self.source is None and dice.coin(self.distant)
         drawn = drawn_until_seen(
-            lambda: self._lit(dice, rows, columns, scene),
+            lambda: self._lit(dice, rows, columns, scene, distant),
             lambda layer: prominence(layer.opacity, layer.airlight, scene),
-            _PROMINENT,
+            _PROMINENT_FAR if distant else _PROMINENT,
             # A burner's plume may be as small as it is.
             _ATTEMPTS if self.source is None else 1,
         )
@@ -157,10 +186,14 @@ class LiftedSmoke(PlaceableSmoke):
             drawn = shade(dice, drawn)
         return drawn.density, drawn.airlight
 
-    def _lit(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> LiftedLayer:
+    def _lit(
+        self, dice: Dice, rows: int, columns: int, scene: Tensor, distant: bool
+    ) -> LiftedLayer:
         """One draw of smoke, in the light of ``scene``."""
         if self.source is not None:
             drawn = self._rising(dice, rows, columns, self.source)
+        elif distant:
+            drawn = self._far(dice, rows, columns)
         else:
             drawn = self._one(dice, rows, columns)
             if dice.coin(self.mixed):
@@ -178,6 +211,19 @@ class LiftedSmoke(PlaceableSmoke):
             found = mirror(found)
         found = stir(dice, found, dice.uniform(0.0, 0.03))
         return LiftedLayer(dice.log_uniform(0.7, 1.5) * found.density, found.airlight)
+
+    def _far(self, dice: Dice, rows: int, columns: int) -> LiftedLayer:
+        """A small part of the picture under smoke of one layer."""
+        for _ in range(_ATTEMPTS):
+            source = self.layers[int(dice.uniform() * len(self.layers))]
+            scale = dice.log_uniform(*_FAR)
+            found = shrink(dice, source, rows, columns, scale)
+            if coverage(found.opacity, 0.2) >= 0.25 * scale**2:
+                break
+        if dice.coin(0.5):
+            found = mirror(found)
+        found = stir(dice, found, dice.uniform(0.0, 0.02))
+        return LiftedLayer(dice.log_uniform(1.0, 2.0) * found.density, found.airlight)
 
     def _rising(self, dice: Dice, rows: int, columns: int, source: SourceBox) -> LiftedLayer:
         """A plume from ``source``, with the folds and the colours of a layer's smoke."""

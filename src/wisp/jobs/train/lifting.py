@@ -108,7 +108,7 @@ class _Judge:
 
         The mean soft overlap (Dice) of the opacity that was laid and the one that is lifted.
         """
-        smoke = LiftedSmoke([layer], mixed=0.0, shaded=False)
+        smoke = LiftedSmoke([layer], mixed=0.0, distant=0.0, shaded=False)
         found = []
         for number in range(_HOSTS):
             host = self.hosts[derive_seed(self.seed, "host", name, number) % len(self.hosts)]
