@@ -77,8 +77,8 @@ class ClassifyConfig:
     """Steps between validations."""
     patience: int = 8
     """Stop after so many validations without improvement (0: never)."""
-    threshold: Literal["balanced", "fpr01", "fpr05"] = "balanced"
-    """Threshold on validation: best balanced accuracy, or at most 1 % or 5 % false alarms."""
+    threshold: Literal["balanced", "fpr01", "fpr02", "fpr05"] = "balanced"
+    """Threshold on validation: best balanced accuracy, or at most 1, 2 or 5 % false alarms."""
     positive: str = "smoky"
     """The class to detect."""
     group_by: str = "auto"

@@ -148,8 +148,8 @@ class CompareConfig:
     """Look-alikes labelled clean, the same for all sources: see synth; default: none."""
     limit: Annotated[int | None, optional("INT")] = None
     """Use at most so many pictures of a class, drawn at random; default: one per clean photo."""
-    threshold: Literal["balanced", "fpr01", "fpr05"] = "balanced"
-    """Threshold on validation: best balanced accuracy, or at most 1 % or 5 % false alarms."""
+    threshold: Literal["balanced", "fpr01", "fpr02", "fpr05"] = "balanced"
+    """Threshold on validation: best balanced accuracy, or at most 1, 2 or 5 % false alarms."""
     group_by: str = "auto"
     """What belongs together (splits and intervals are by group): see synth."""
     seed: int = 0

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from wisp.metrics.ranking import Floats, _binary, _divide, _level_counts
 
-ThresholdRule = Literal["balanced", "fpr01", "fpr05"]
-_MAX_FPR: dict[ThresholdRule, float] = {"fpr01": 0.01, "fpr05": 0.05}
+ThresholdRule = Literal["balanced", "fpr01", "fpr02", "fpr05"]
+_MAX_FPR: dict[ThresholdRule, float] = {"fpr01": 0.01, "fpr02": 0.02, "fpr05": 0.05}
 
 
 def decide(probabilities: ArrayLike, positive: int, threshold: float) -> NDArray[np.int64]:
@@ -75,8 +75,8 @@ def choose_threshold(scores: ArrayLike, labels: ArrayLike, rule: ThresholdRule) 
     Args:
         scores: [N] probabilities of the positive class.
         labels: [N], true for positives.
-        rule: ``balanced``: highest balanced accuracy. ``fpr01``, ``fpr05``: highest
-            true-positive rate with at most 1 % or 5 % false positives.
+        rule: ``balanced``: highest balanced accuracy. ``fpr01``, ``fpr02``, ``fpr05``:
+            highest true-positive rate with at most 1, 2 or 5 % false positives.
 
     Returns:
         Threshold in [0, 1]. Raises ValueError when one class is missing.
