@@ -29,7 +29,7 @@ from wisp.packing import pack_detector, pack_layered
 from wisp.rundir import machine, read_json, write_text
 
 SEED = 0
-TRAIN: dict[str, Any] = {"model": "layered", "steps": 2000, "precision": "32", "seed": SEED}
+TRAIN: dict[str, Any] = {"model": "layered", "steps": 3600, "precision": "32", "seed": SEED}
 SYNTH: dict[str, Any] = {"strength": "0.8:1.8", "negatives": "steam", "seed": SEED}
 CLASSIFY: dict[str, Any] = {
     "backbone": "mobilenetv2_100",

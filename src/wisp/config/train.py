@@ -22,7 +22,7 @@ from wisp.config.checks import (
 
 MODEL_DEFAULTS: Final[dict[str, dict[str, float]]] = {
     "cyclegan": {"steps": 100_000, "size": 256, "images_per_step": 1, "learning_rate": 2e-4},
-    "layered": {"steps": 2000, "size": 160, "images_per_step": 12, "learning_rate": 2e-3},
+    "layered": {"steps": 3600, "size": 160, "images_per_step": 12, "learning_rate": 2e-3},
 }
 """What 0 stands for."""
 
@@ -77,7 +77,7 @@ class TrainConfig:
 
     steps: int = 0
     """Optimizer steps in all; the learning rate falls linearly to 0 in the second half
-    (cyclegan 100000, layered 2000)."""
+    (cyclegan 100000, layered 3600)."""
     size: int = 0
     """Training crop [px] (cyclegan 256, layered 160)."""
     load_size: Annotated[int | None, optional("INT")] = None
@@ -112,12 +112,13 @@ class TrainConfig:
     """Spectral normalisation of the discriminators."""
     lift_supervised: float = 1.0
     """layered: weight of the losses on clean photos under known, procedural smoke."""
-    lift_identity: float = 1.0
+    lift_identity: float = 1.5
     """layered: weight of the smoke that is seen in clean photos."""
-    lift_cycle: float = 0.5
-    """layered: weight of lifting again what was lifted and laid over a clean photo."""
+    lift_cycle: float = 0.0
+    """layered: weight of lifting again what was lifted and laid over a clean photo (try 0.5)."""
     lift_adversarial: float = 0.0
-    """layered: weight of two discriminators' opinion of photos with and without lifted smoke."""
+    """layered: weight of two discriminators' opinion of photos with and without lifted smoke
+    (try 0.05)."""
     backbone: str = "mobilenetv2_100"
     """layered: timm network that lifts the smoke (convolutional, with features of 5 scales)."""
     weights: str = "hub"
