@@ -16,6 +16,7 @@ from wisp.jobs import classify, evaluate
 from wisp.jobs.evaluate.figures import Scored, curves_json, group_rows, intervals
 from wisp.jobs.evaluate.testsets import RealPicture, set_names
 from wisp.jobs.evaluate.worst import overlay, worst
+from wisp.report import write_report
 from wisp.rundir import RunDir, read_json
 
 
@@ -92,6 +93,15 @@ def test_a_set_of_one_class_has_false_alarms_but_no_auroc(evaluated):
     assert steam["tpr"]["value"] is None and steam["balanced_accuracy"]["value"] is None
     assert 0 <= steam["fpr"]["value"] <= 1 and steam["positives"] == 0
     assert evaluated.sets["steam"]["fpr"].value == steam["fpr"]["value"]
+
+
+def test_the_figure_within_groups_is_said_where_groups_hold_both_classes(evaluated, detector):
+    lines = evaluated.summary().splitlines()
+    said = {line.split(":")[0]: "within groups 0." in line or "within groups 1." in line
+            for line in lines if line.startswith(("indoor:", "steam:"))}  # fmt: skip
+    assert said == {"indoor": True, "steam": False}
+    page = write_report(evaluated.run).read_text(encoding="utf-8")
+    assert page.count('data-label="AUROC within groups"') == 2
 
 
 def test_the_run_describes_itself(evaluated, detector):

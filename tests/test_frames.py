@@ -136,7 +136,9 @@ def test_moving_smoke_stays_at_its_source(seed, y, height):
 
 def test_finer_detail_rises_with_the_smoke():
     """On a large picture detail that stood still would show as a dirty window."""
-    smoke = LiftedSmoke([LiftedLayer(torch.full((40, 60), 1.0), torch.zeros(3, 40, 60))], mixed=0)
+    smoke = LiftedSmoke(
+        [LiftedLayer(torch.full((40, 60), 1.0), torch.zeros(3, 40, 60))], mixed=0, distant=0
+    )
     first, second = sequence(smoke, torch.zeros(3, 800, 1200), draws(3), 2)
     one, two = first.density_rows(300, 500), second.density_rows(300, 500)
     risen = [change(one[20 + n : 180 + n], two[20:180]) for n in range(20)]

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -328,6 +329,29 @@ def test_procedural_smoke_looks_the_same_at_every_resolution():
     assert float((shrunk - few).abs().mean() / few.mean()) < 0.06
     fine = many - torch.nn.functional.avg_pool2d(many[None], 5, 1, 2)[0]
     assert float(fine.abs().max()) > 0  # there is detail below the grid
+
+
+@pytest.mark.parametrize("risen_px", [0.0, 57.3, -20.5])
+def test_detail_is_the_sum_of_its_octaves_at_any_place(risen_px):
+    """At 1000 px two octaves show, the second faded in, and both go round the tile."""
+    height, width = 1000, 900
+    tile = torch.randn(256, 256, generator=torch.Generator().manual_seed(0))
+    detail = Detail(tile, height, width, risen_px)
+
+    def octave(number, cells, row, column):
+        turned = tile.roll(37 * number, 0)
+        y, x = ((place + 0.5) * cells / height for place in (row + risen_px, column))
+        down, across = (np.array([1 - s, s]) for s in (t * t * (3 - 2 * t) for t in (y % 1, x % 1)))
+        rows, columns = (np.array([int(np.floor(p)), int(np.floor(p)) + 1]) % 256 for p in (y, x))
+        return float(down @ turned.numpy()[np.ix_(rows, columns)] @ across)
+
+    for row, column in ((0, 0), (31, 899), (639, 317), (799, 500), (999, 899)):
+        expected = (
+            1 + 0.055 * octave(0, 320, row, column) + 0.25 * 0.035 * octave(1, 800, row, column)
+        )
+        top = row // 32 * 32
+        found = detail(top, min(height, top + 32), 0, width)[row - top, column]
+        assert float(found) == pytest.approx(max(0.0, expected), abs=2e-4)
 
 
 def test_detail_interpolates_its_tile_and_rows_do_not_depend_on_the_block_they_are_asked_in():

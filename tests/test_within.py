@@ -61,3 +61,10 @@ def test_knowing_the_place_is_worth_nothing():
     scores = np.array([0.9] * 10 + [0.1] * 10)
     assert float(metrics.auroc(scores, labels)) == pytest.approx(0.8)
     assert float(metrics.auroc_within(scores, labels, groups)) == 0.5
+
+
+def test_every_picture_needs_a_group_and_a_finite_score():
+    with pytest.raises(ValueError, match="2 groups and 3 scores"):
+        metrics.auroc_within([0.1, 0.2, 0.3], [0, 1, 0], ["a", "a"])
+    with pytest.raises(ValueError, match="finite"):
+        metrics.auroc_within([0.1, np.nan], [0, 1], ["a", "b"])

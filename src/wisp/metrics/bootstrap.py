@@ -150,7 +150,7 @@ def _of_share(found: Interval, groups: int) -> Interval:
 
 def class_support(is_positive: Sequence[bool], groups: Sequence[Hashable]) -> dict[str, int]:
     """Groups that hold ``positive`` and ``negative`` pictures, of these two the smaller number,
-    ``both``, and groups that hold pictures of either kind, ``mixed``."""
+    ``both``, and groups that hold both kinds, ``mixed``."""
     positive = {group for group, yes in zip(groups, is_positive, strict=True) if yes}
     negative = {group for group, yes in zip(groups, is_positive, strict=True) if not yes}
     return {

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from wisp.metrics.ranking import Floats, auroc
+from wisp.metrics.ranking import Floats, _binary, _divide, auroc
 
 
 def auroc_within(
@@ -29,9 +29,12 @@ def auroc_within(
             default 1. A group that is drawn twice is two groups, without pairs between them.
 
     Returns:
-        [...] in [0, 1]; NaN where no group holds both classes.
+        [...] in [0, 1]; NaN where no group holds both classes. Raises ValueError when a score is
+        not finite or lengths differ.
     """
-    score, positive = np.asarray(scores, dtype=np.float64), np.asarray(labels).astype(bool)
+    score, positive = _binary(scores, labels)
+    if len(groups) != len(score):
+        raise ValueError(f"{len(groups)} groups and {len(score)} scores: each picture needs one")
     weight = np.ones(score.shape) if weights is None else np.asarray(weights, dtype=np.float64)
     names = {group: index for index, group in enumerate(dict.fromkeys(groups))}
     member = np.array([names[group] for group in groups], dtype=np.int64)
@@ -43,4 +46,4 @@ def auroc_within(
             often = weight[..., own[0]]
             pairs = pairs + often * count
             won = won + often * count * auroc(score[own], positive[own])
-    return np.where(pairs == 0, np.nan, won / np.where(pairs == 0, 1.0, pairs))
+    return _divide(won, pairs)

@@ -88,9 +88,9 @@ _KINDS = {
         "Layered smoke",
         "Real smoke, lifted off photos and laid over clean ones",
         "A network learned to see smoke in a photo as a layer, its optical density and its own "
-        "colour, first on clean photos under computed smoke, then on what it lifts itself. The "
-        "layers it lifted off real smoky photos are laid over clean ones by the law of Beer and "
-        "Lambert: masks are exact, and a pixel without smoke is left as it was.",
+        "colour, on clean photos under computed smoke and, if it was asked to, on what it lifts "
+        "itself. The layers it lifted off real smoky photos are laid over clean ones by the law of "
+        "Beer and Lambert: masks are exact, and a pixel without smoke is left as it was.",
         "The losses are on computed smoke: look at what was lifted off real photos, then make a "
         "data set and let a detector that is tested on real smoke be the judge.",
         _LAYERED_LOSSES,
@@ -222,7 +222,7 @@ def _curves(rows: list[dict[str, object]], kind: Kind) -> list[Figure]:
                 if (step := number(row.get("step"))) is not None
                 and (value := number(row.get(key))) is not None
             ]
-            if points:
+            if any(value != 0 for _, value in points):  # a term that is off has nothing to show
                 series.append(
                     lines.Series(name, [p[0] for p in points], [p[1] for p in points], class_)
                 )

@@ -174,14 +174,16 @@ class LiftedSmoke(PlaceableSmoke):
         return dataclasses.replace(self, source=source)
 
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
-        distant = self.source is None and dice.coin(self.distant)
-        drawn = drawn_until_seen(
-            lambda: self._lit(dice, rows, columns, scene, distant),
-            lambda layer: prominence(layer.opacity, layer.airlight, scene),
-            _PROMINENT_FAR if distant else _PROMINENT,
-            # A burner's plume may be as small as it is.
-            _ATTEMPTS if self.source is None else 1,
-        )
+        if self.source is not None:  # a burner's plume may be as small as it is
+            drawn = relight(dice, self._rising(dice, rows, columns, self.source), scene)
+        else:
+            distant = dice.coin(self.distant)
+            drawn = drawn_until_seen(
+                lambda: self._lit(dice, rows, columns, scene, distant),
+                lambda layer: prominence(layer.opacity, layer.airlight, scene),
+                _PROMINENT_FAR if distant else _PROMINENT,
+                _ATTEMPTS,
+            )
         if self.shaded:
             drawn = shade(dice, drawn)
         return drawn.density, drawn.airlight
@@ -190,9 +192,7 @@ class LiftedSmoke(PlaceableSmoke):
         self, dice: Dice, rows: int, columns: int, scene: Tensor, distant: bool
     ) -> LiftedLayer:
         """One draw of smoke, in the light of ``scene``."""
-        if self.source is not None:
-            drawn = self._rising(dice, rows, columns, self.source)
-        elif distant:
+        if distant:
             drawn = self._far(dice, rows, columns)
         else:
             drawn = self._one(dice, rows, columns)

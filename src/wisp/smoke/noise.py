@@ -180,8 +180,8 @@ class RowBlocks:
         return self._down[top:bottom, first:last] @ self._wide[..., first:last, left:right]
 
     def columns(self, top: int, bottom: int) -> tuple[int, int]:
-        """First column and one past the last outside of which these rows of a ``grid`` [h, w] ≥ 0
-        are 0; (0, 0) if they all are."""
+        """First column and one past the last, outside of which these rows of a ``grid`` [h, w] ≥ 0
+        are 0, perhaps one or two too many at each end; (0, 0) if all are 0."""
         first, last = self._sources(top, bottom)
         used = self._grid[first:last].amax(0).nonzero()
         if not len(used):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -38,7 +39,7 @@ def drawn_until_seen(
 ) -> Drawn:
     """The first of at most ``attempts`` draws that is ``shown`` at least ``enough``, or else the
     one that is shown most, of equals the last."""
-    best, most = draw(), -1.0
+    best, most = draw(), -math.inf
     for attempt in range(attempts):
         other = best if attempt == 0 else draw()
         value = shown(other)

@@ -81,7 +81,7 @@ def _statistics(scored: Scored) -> dict[str, Statistic]:
 
     return {
         "auroc": ranking(metrics.auroc),
-        "auroc_within_groups": ranking(lambda s, y, w: metrics.auroc_within(s, y, groups, w)),
+        "auroc_within_groups": lambda w: metrics.auroc_within(scores, positive, groups, w),
         "average_precision": ranking(metrics.average_precision),
         "balanced_accuracy": lambda w: metrics.balanced_accuracy(labels, called, w),
         "tpr_at_fpr_01": tpr_at(0.01),
@@ -96,9 +96,9 @@ def intervals(scored: Scored, samples: int, seed: int) -> dict[str, Interval]:
     """Every figure with its 95 % interval over groups.
 
     Ranking figures (``auroc``, ``average_precision``, ``tpr_at_fpr_*``) and balanced accuracy are
-    undefined for one class alone, ``auroc_within_groups`` where no group holds both classes; with
-    more than two classes they are macro averages of each against the rest. ``tpr`` and ``fpr`` are
-    those of the positive class at the threshold.
+    undefined for one class alone; with more than two classes they are macro averages of each
+    against the rest. ``auroc_within_groups`` is that of the positive class against all others,
+    undefined where no group holds both; ``tpr`` and ``fpr`` are its rates at the threshold.
     """
     groups = [picture.group for picture in scored.pictures]
     rests_on = metrics.class_support(scored.is_positive.tolist(), groups)

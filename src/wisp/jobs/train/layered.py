@@ -56,7 +56,7 @@ class Layered(nn.Module):
 
 
 class LayeredTrainer(Trainer):
-    """Teaches R on pairs with known smoke, then on what it lifts from real smoky photos.
+    """Teaches R on pairs with known smoke, and on what it lifts from real smoky photos.
 
     Terms, each with a weight of its own (0: off): *supervised* (opacity, airlight and recomposition
     on clean photos under procedural smoke); *identity* (no smoke in clean photos); *cycle* (smoke

@@ -39,23 +39,24 @@ class Steam(RandomSmoke):
         least, most = STEAM_COVERAGE
 
         # Drawn anew, elsewhere, larger or smaller, until it can be seen and does not fill the view.
-        def draw() -> Tensor:
+        def draw() -> tuple[Tensor, Tensor, float]:
             nonlocal size
             tau = self._rising(dice, rows, columns, scene, size)
             if dice.coin(0.3):
                 tau = tau + 0.7 * self._rising(dice, rows, columns, scene, 0.7 * size)
             tau = tau * (-math.log1p(-peak) / float(tau.max().clamp(min=1e-6)))
-            covered = coverage(opacity(tau))
-            size *= 1.25 if covered < least else 0.8 if covered > most else 1.0
-            return tau
-
-        def shown(tau: Tensor) -> float:
             cover = opacity(tau)
-            if not least <= coverage(cover) <= most:
-                return -1.0
+            covered = coverage(cover)
+            size *= 1.25 if covered < least else 0.8 if covered > most else 1.0
+            return tau, cover, covered
+
+        def shown(drawn: tuple[Tensor, Tensor, float]) -> float:
+            _, cover, covered = drawn
+            if not least <= covered <= most:
+                return -math.inf
             return prominence(cover, airlight, scene, _PLAIN_CHANGE, darkens=False)
 
-        return drawn_until_seen(draw, shown, _PROMINENT, _ATTEMPTS), airlight
+        return drawn_until_seen(draw, shown, _PROMINENT, _ATTEMPTS)[0], airlight
 
     def _rising(self, dice: Dice, rows: int, columns: int, scene: Tensor, size: float) -> Tensor:
         """Density [rows, columns] ≥ 0 of the steam of one pot, of order 1."""
