@@ -10,7 +10,8 @@ from report_fixtures import HOSTILE
 from test_report import Page
 from wisp.report import write_report
 from wisp.report.comparison import load_comparison, side_of_zero
-from wisp.report.contest import judge_comparison, leaderboard_section, line_up_section
+from wisp.report.contest import judge_comparison, line_up_section
+from wisp.report.leaderboard import leaderboard_section
 from wisp.report.pictures import Pictures
 from wisp.report.read import Estimate, RunFiles
 from wisp.rundir import read_json, read_jsonl, write_json, write_jsonl

@@ -12,7 +12,6 @@ from wisp.report.contest import (
     comparison_tiles,
     detection_section,
     judge_comparison,
-    leaderboard_section,
     line_up_section,
     margins_section,
     sources_section,
@@ -26,6 +25,7 @@ from wisp.report.dataset import (
 )
 from wisp.report.detector import describe, detector_section, load_detector
 from wisp.report.evaluation import load_evaluation
+from wisp.report.leaderboard import leaderboard_section
 from wisp.report.lifted import lifted_sections, lifted_tile
 from wisp.report.mistakes import mistakes_section
 from wisp.report.page import Banner, Page, Section, Step, Tile
