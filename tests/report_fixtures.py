@@ -458,6 +458,7 @@ def make_evaluate(
             "tpr_at_fpr_05": estimate(max(0.0, area - 0.2), 0.11),
             "images": len(rows),
             "groups": groups,
+            "groups_of_both": 3,
         }
 
     bins = []

@@ -102,6 +102,11 @@ def test_the_figure_within_groups_is_said_where_groups_hold_both_classes(evaluat
     assert said == {"indoor": True, "steam": False}
     page = write_report(evaluated.run).read_text(encoding="utf-8")
     assert page.count('data-label="AUROC within groups"') == 2
+    saved = read_json(evaluated.run / "metrics.json")["per_set"]
+    assert {name: figures["groups_of_both"] for name, figures in saved.items()} == {
+        "indoor": 10,
+        "steam": 0,
+    }
 
 
 def test_the_run_describes_itself(evaluated, detector):

@@ -160,5 +160,7 @@ def test_the_figure_within_groups_is_shown_where_groups_have_both_classes(run):
         "outdoor": False,
         "steam": False,
     }
+    assert boards["indoor"].counts == "40 smoky and 40 clean photos, 7 groups, 6 of them with both"
+    assert "both" not in boards["outdoor"].counts
     html = write_report(run).read_text(encoding="utf-8")
     assert html.count('data-label="AUROC within groups"') == len(boards["indoor"].rows) == 3

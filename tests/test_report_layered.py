@@ -240,4 +240,7 @@ def test_notes_say_what_was_found_and_where_to_look() -> None:
         "R finds smoke in 31 of 400 clean photos: look at report.html#suspicious"
     )
     assert dataclasses.replace(usual, suspicious_clean=8).notes()  # from 2 % on
+    assert "--steps" not in smoke
+    (untaught,) = dataclasses.replace(usual, suspicious_clean=100).notes()
+    assert untaught.endswith("move them to the smoky folder, if not, train with more --steps")
     assert not dataclasses.replace(usual, suspicious_clean=0, clean_looked_at=0).notes()

@@ -30,6 +30,8 @@ class Standing:
     images: int
     positives: int
     groups: int
+    groups_of_both: int
+    """Groups that show both classes."""
     auroc: Estimate
     auroc_within_groups: Estimate
     balanced_accuracy: Estimate
@@ -168,6 +170,7 @@ def _standing(row: dict[str, object]) -> Standing:
         whole(row.get("images")),
         whole(row.get("positives")),
         whole(row.get("groups")),
+        whole(row.get("groups_of_both")),
         Estimate.of(row.get("auroc")),
         Estimate.of(row.get("auroc_within_groups")),
         Estimate.of(row.get("balanced_accuracy")),

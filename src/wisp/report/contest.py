@@ -24,6 +24,7 @@ from wisp.report.verdict import FEW_GROUPS
 _PICTURES = 6
 _PICTURE_PX = 320
 _GROUPS = 12
+_FEW_SOURCES = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,13 +249,17 @@ def _correlation_words(found: Comparison) -> str:
         )
     value = (
         f"rank correlation {wording.signed(rho, 2)} (Spearman, within each set, "
-        f"{wording.plural(count, 'point')})"
+        f"{wording.plural(count, 'point')}). "
     )
+    few = len(found.sources)
+    chance = f"With only {few} sources that may be chance." if few < _FEW_SOURCES else ""
     if rho <= -0.7:
-        return f"Smoke that is nearer to real smoke taught the better detector: {value}."
-    if rho < 0.3:
-        return f"The distance hardly tells which detector is the better one: {value}."
-    return f"Here the distance misleads, farther smoke taught the better detector: {value}."
+        said = "Smoke that is nearer to real smoke taught the better detector: "
+    elif rho < 0.3:
+        said = "The distance hardly tells which detector is the better one: "
+    else:
+        said = "Here the distance misleads, farther smoke taught the better detector: "
+    return f"{said}{value}{chance}".strip()
 
 
 @dataclasses.dataclass(frozen=True)

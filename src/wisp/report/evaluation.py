@@ -93,6 +93,8 @@ class Measures:
 
     images: int
     groups: int
+    groups_of_both: int
+    """Groups that show both classes: what ``auroc_within_groups`` rests on."""
     auroc: Estimate
     auroc_within_groups: Estimate
     average_precision: Estimate
@@ -106,6 +108,7 @@ class Measures:
         return cls(
             whole(source.get("images")),
             whole(source.get("groups")),
+            whole(source.get("groups_of_both")),
             Estimate.of(source.get("auroc")),
             Estimate.of(source.get("auroc_within_groups")),
             Estimate.of(source.get("average_precision")),

@@ -26,7 +26,10 @@ class Board:
         counts = [f"{first.images - first.positives} clean photos"]
         if self.has_smoke:
             counts.insert(0, f"{first.positives} smoky")
-        return f"{wording.listed(counts)}, {wording.plural(first.groups, 'group')}"
+        groups = wording.plural(first.groups, "group")
+        if first.groups_of_both:
+            groups += f", {first.groups_of_both} of them with both"
+        return f"{wording.listed(counts)}, {groups}"
 
     @property
     def within_groups(self) -> bool:

@@ -107,9 +107,9 @@ def leaderboard(runs: Runs, distances: Distances, seed: int) -> list[dict[str, A
     """A row per set and model, in each set from the best AUROC to the worst.
 
     Figures are means over seeds with the interval of that mean over groups: {"set", "model",
-    "images", "groups", "auroc", "auroc_within_groups", "balanced_accuracy", "false_alarms",
-    "missed", "kid", "seeds"}.
-    Sets of clean photos only are ordered by false alarms. The interval of a distance is the mean
+    "images", "positives", "groups", "groups_of_both", "auroc", "auroc_within_groups",
+    "balanced_accuracy", "false_alarms", "missed", "kid", "seeds"}. Sets of clean photos only are
+    ordered by false alarms. The interval of a distance is the mean
     of the seeds' intervals, since all of them share the real pictures.
     """
     rows: list[dict[str, Any]] = []
@@ -145,6 +145,7 @@ def leaderboard(runs: Runs, distances: Distances, seed: int) -> list[dict[str, A
                     "images": len(first.files),
                     "positives": int(first.positive.sum()),
                     "groups": len(set(first.groups)),
+                    "groups_of_both": support["mixed"],
                     **figures,
                     "kid": _mean_interval([kid for kid in kids.values() if kid]).to_json(),
                     "seeds": [

@@ -110,11 +110,13 @@ def intervals(scored: Scored, samples: int, seed: int) -> dict[str, Interval]:
 
 def summary(scored: Scored, found: dict[str, Interval]) -> dict[str, Any]:
     """Figures and counts of a set, for ``metrics.json``."""
+    groups = [picture.group for picture in scored.pictures]
     return {
         **{name: interval.to_json() for name, interval in found.items()},
         "images": len(scored.pictures),
         "positives": int(scored.is_positive.sum()),
-        "groups": len({picture.group for picture in scored.pictures}),
+        "groups": len(set(groups)),
+        "groups_of_both": metrics.class_support(scored.is_positive.tolist(), groups)["mixed"],
     }
 
 

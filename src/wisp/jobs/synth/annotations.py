@@ -140,7 +140,7 @@ def write_card(
     )
     masks = (
         "`masks/` holds the opacity of the smoke (8 bit, 255 opaque), `annotations/` its boxes "
-        "(COCO, YOLO; opacity above 5 %). They are exact: the smoke was computed, not detected."
+        "(COCO, YOLO; opacity above 5 %). They are exact: they say what was laid on."
         if exact_mask
         else "This model repaints pixels, so there are no masks or boxes; `coverage` and "
         "`mean_opacity` are estimated from the change."

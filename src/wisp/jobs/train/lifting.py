@@ -69,9 +69,15 @@ class Lifting:
             said.append(
                 f"R finds smoke in {self.suspicious_clean} of {self.clean_looked_at} clean photos: "
                 "look at report.html#suspicious; if there is smoke in them, move them to the smoky "
-                "folder"
+                "folder" + (", if not, train with more --steps" if self._doubtful else "")
+                # Most likely not the photos' fault.
             )
         return said
+
+    @property
+    def _doubtful(self) -> bool:
+        """Whether R sees smoke in so many clean photos that it may not be able to judge yet."""
+        return self.suspicious_clean * 4 >= self.clean_looked_at
 
 
 def load_whole(path: Path, config: TrainConfig) -> Tensor:
