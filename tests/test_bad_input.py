@@ -359,7 +359,7 @@ def interrupted(arguments: list[object], sign: str, log: Path) -> tuple[int, str
 def test_ctrl_c_of_synth_says_how_to_go_on(world: Path, tmp_path: Path) -> None:
     out = tmp_path / "d"
     # (A bound on the work: where Ctrl-C were ignored, the test must end all the same.)
-    command = ["synth", world / "clean", "--out", out, "--per-photo", "600", "--workers", "1"]
+    command = ["synth", world / "clean", "--out", out, "--per-photo", "200", "--workers", "1"]
     code, said = interrupted([*command, "--no-probe"], "reading photos: 4/4", tmp_path / "log")
     assert code == 130
     assert said.splitlines()[-1].startswith("wisp: stopped by Ctrl-C with ")
