@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from wisp.metrics.ranking import Floats, auroc
 
@@ -75,6 +75,13 @@ def bootstrap_intervals(
     }
 
 
+def group_indices(groups: Sequence[Hashable]) -> tuple[NDArray[np.int64], int]:
+    """The number of each picture's group [N], from 0 in the order they come, and how many groups
+    there are."""
+    names = {group: index for index, group in enumerate(dict.fromkeys(groups))}
+    return np.array([names[group] for group in groups], dtype=np.int64), len(names)
+
+
 def mean_of(statistics: Sequence[Statistic]) -> Statistic:
     """The mean of several statistics of the same pictures, such as one of each seed.
 
@@ -108,19 +115,18 @@ def _resample(
     statistics: Mapping[str, Statistic], groups: Sequence[Hashable], samples: int, seed: int
 ) -> dict[str, tuple[float, Floats]]:
     """Each statistic over all pictures, and over every sample [samples] (none of one group)."""
-    names = {group: index for index, group in enumerate(dict.fromkeys(groups))}
-    member = np.array([names[group] for group in groups], dtype=np.int64)
+    member, count = group_indices(groups)
     ones = np.ones((1, len(member)))
     values = {name: float(statistic(ones)[0]) for name, statistic in statistics.items()}
-    if len(names) < 2:
+    if count < 2:
         return {name: (value, np.zeros(0)) for name, value in values.items()}
     random = np.random.default_rng(seed)
-    chance = np.full(len(names), 1 / len(names))
+    chance = np.full(count, 1 / count)
     drawn: dict[str, list[Floats]] = {name: [] for name in statistics}
     chunk = max(1, _CHUNK_ELEMENTS // max(1, len(member)))
     for start in range(0, samples, chunk):
         size = min(chunk, samples - start)
-        counts = random.multinomial(len(names), chance, size=size)
+        counts = random.multinomial(count, chance, size=size)
         weights = counts[:, member].astype(np.float64)
         for name, statistic in statistics.items():
             drawn[name].append(statistic(weights))

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from wisp.metrics.bootstrap import group_indices
 from wisp.metrics.ranking import Floats, _binary, _divide, auroc
 
 
@@ -36,10 +37,9 @@ def auroc_within(
     if len(groups) != len(score):
         raise ValueError(f"{len(groups)} groups and {len(score)} scores: each picture needs one")
     weight = np.ones(score.shape) if weights is None else np.asarray(weights, dtype=np.float64)
-    names = {group: index for index, group in enumerate(dict.fromkeys(groups))}
-    member = np.array([names[group] for group in groups], dtype=np.int64)
+    member, groups_in_all = group_indices(groups)
     won, pairs = np.zeros(weight.shape[:-1]), np.zeros(weight.shape[:-1])
-    for index in range(len(names)):
+    for index in range(groups_in_all):
         own = np.flatnonzero(member == index)
         count = positive[own].sum() * (~positive[own]).sum()
         if count:

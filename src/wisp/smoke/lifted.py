@@ -89,7 +89,8 @@ def shrink(dice: Dice, layer: LiftedLayer, rows: int, columns: int, scale: float
     """A piece of ``layer`` as smoke that is far away, or only begins: ``scale`` times as large as
     the grid [rows, columns], somewhere on it.
 
-    It is cut out by a ragged ellipse within which it fades, so that the layer's border never shows.
+    It is cut out by a ragged ellipse within which its density fades, to nothing at the piece's
+    border. Smoke that is very dense stays opaque almost up to there, and may show a straight edge.
     """
     tall, wide = max(4, round(rows * scale)), max(4, round(columns * scale))
     piece = crop(dice, layer, tall, wide, 0.7)
