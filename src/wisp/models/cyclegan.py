@@ -25,6 +25,7 @@ from wisp.errors import InputError
 from wisp.images import to_tensor
 from wisp.models.base import Computing, ImageInput, Rendered, SmokeModel, check_batch, pixels_of
 from wisp.smoke import RowBlocks, SmokyBatch, opacity
+from wisp.smoke.optics import density_of
 
 _BLOCK_ROWS = 128
 _MAX_WORKING_PX = 1024 * 1024
@@ -194,4 +195,4 @@ def _density(clean: Tensor, change: Tensor, airlight: Tensor) -> Tensor:
     cover = (change * way).sum(0, keepdim=True) / (
         (way * way).sum(0, keepdim=True) + _MIN_CONTRAST**2
     )
-    return -torch.log1p(-cover.clamp(0, _MAX_OPACITY))
+    return density_of(cover.clamp(0, _MAX_OPACITY))

@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from wisp.errors import InputError
 from wisp.networks.backbone import Backbone
+from wisp.smoke.optics import density_of
 
 MAX_OPACITY = 0.99
 """More than this cannot be told from smoke that hides everything (τ is at most 4.6)."""
@@ -113,7 +114,7 @@ class SmokeLifter(nn.Module):
         inside = slice(_MARGIN_PX // STRIDE, -_MARGIN_PX // STRIDE)
         smoke, airlight = (part[..., inside, inside] for part in self.opacity_and_airlight(padded))
         seen = ((smoke - FAINTEST_OPACITY) / (MAX_OPACITY - FAINTEST_OPACITY)).clamp(min=0)
-        return Lifted(-torch.log1p(-MAX_OPACITY * seen), airlight)
+        return Lifted(density_of(MAX_OPACITY * seen), airlight)
 
     def train(self, mode: bool = True) -> SmokeLifter:
         """Set the training mode, except for BatchNorm of the backbone."""
@@ -160,4 +161,4 @@ def lift_steadily(lifter: SmokeLifter, images: Tensor) -> tuple[Lifted, Tensor]:
     airlight = torch.where(seen.sum(0) > 0, airlight, air.mean(0))
     least, most = seen.amin(0).sum((1, 2, 3)), seen.amax(0).sum((1, 2, 3))
     agreement = torch.where(most > 0, least / most.clamp(min=1e-6), 1.0)
-    return Lifted(-torch.log1p(-believed.clamp(max=MAX_OPACITY)), airlight), agreement
+    return Lifted(density_of(believed.clamp(max=MAX_OPACITY)), airlight), agreement

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from wisp.smoke.fields import Field, texture
 from wisp.smoke.noise import Dice, blur, fbm, resample_matrix, warp
-from wisp.smoke.optics import coverage, opacity
+from wisp.smoke.optics import coverage, density_of, opacity
 from wisp.smoke.placement import SourceBox, rising_plume
 from wisp.smoke.procedural import MIN_COVERAGE, SOURCE_DENSITY, PlaceableSmoke, ambient_light
 from wisp.smoke.shading import shading
@@ -89,23 +89,24 @@ def shrink(dice: Dice, layer: LiftedLayer, rows: int, columns: int, scale: float
     """A piece of ``layer`` as smoke that is far away, or only begins: ``scale`` times as large as
     the grid [rows, columns], somewhere on it.
 
-    It is cut out by a ragged ellipse within which its density fades, to nothing at the piece's
-    border. Smoke that is very dense stays opaque almost up to there, and may show a straight edge.
+    It is cut out by a ragged ellipse within which its opacity fades, to nothing at the piece's
+    border. (Were it the density that fades, dense smoke would stay opaque almost up to there, and
+    the border would show as a straight edge.)
     """
     tall, wide = max(4, round(rows * scale)), max(4, round(columns * scale))
     piece = crop(dice, layer, tall, wide, 0.7)
     y, x = (torch.linspace(-1, 1, side) for side in (tall, wide))
     ragged = fbm(dice, tall, wide, cells=dice.uniform(2.0, 5.0), octaves=4)
-    within = 1 - (x**2 + y[:, None] ** 2).sqrt() + 0.12 * ragged.clamp(-2, 2)
+    within = 1 - (x**2 + y[:, None] ** 2).sqrt() + 0.2 * ragged.clamp(-2, 2)
     # Zero at the piece's own border, whatever the noise.
-    border = (1 - x.abs()).clamp(max=0.3) * (1 - y.abs()).clamp(max=0.3)[:, None] / 0.09
-    fade = (within / 0.4).clamp(0, 1) * border
+    border = (1 - x.abs()).clamp(max=0.2) * (1 - y.abs()).clamp(max=0.2)[:, None] / 0.04
+    fade = (within / 0.7).clamp(0, 1) * border
     fade = fade * fade * (3 - 2 * fade)
     top = int(dice.uniform() * (rows - tall + 1))
     left = int(dice.uniform() * (columns - wide + 1))
     around = (left, columns - wide - left, top, rows - tall - top)
     return LiftedLayer(
-        F.pad(piece.density * fade, around),
+        F.pad(density_of(piece.opacity * fade), around),
         F.pad(piece.airlight[None], around, mode="replicate")[0],
     )
 

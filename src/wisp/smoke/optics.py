@@ -28,6 +28,11 @@ def opacity(density: Tensor, strength: float | Tensor = 1.0) -> Tensor:
     return -torch.expm1(-strength * density)
 
 
+def density_of(smoke_opacity: Tensor) -> Tensor:
+    """τ = -log(1 - α) of an opacity α in [0, 1), shaped as it: inverse of :func:`opacity`."""
+    return -torch.log1p(-smoke_opacity)
+
+
 def add_smoke(
     image: Tensor, density: Tensor, airlight: Tensor, strength: float | Tensor = 1.0
 ) -> Tensor:

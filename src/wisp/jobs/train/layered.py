@@ -22,6 +22,7 @@ from wisp.networks.discriminator import PatchDiscriminator
 from wisp.networks.initialise import initialise
 from wisp.networks.lifter import STRIDE, SmokeLifter
 from wisp.smoke import ProceduralSmoke, opacity, remove_smoke
+from wisp.smoke.optics import density_of
 
 LOSS_NAMES = ("opacity", "airlight", "recomposition", "identity", "cycle", "lifter")
 ADVERSARIAL_NAMES = (
@@ -288,5 +289,5 @@ def _enlarged(part: Tensor, like: Tensor) -> Tensor:
 
 def _without(smoky: Tensor, cover: Tensor, airlight: Tensor) -> Tensor:
     """The scene behind the smoke: (I - α·A) / max(1 - α, 0.1), in [-1, 1]."""
-    density = -torch.log1p(-_enlarged(cover, smoky))
+    density = density_of(_enlarged(cover, smoky))
     return remove_smoke(smoky, density, _enlarged(airlight, smoky), t_min=0.1).clamp(-1, 1)
