@@ -161,6 +161,12 @@ def test_the_clean_class_is_the_photo_through_the_same_encoder(photos, tmp_path)
             assert (out / row["file_name"]).read_bytes() == (out / twin).read_bytes()
 
 
+@pytest.mark.parametrize(("strength", "said"), [("0", True), ("0:0", True), ("0:0.5", False)])
+def test_strength_zero_is_said_to_lay_no_smoke(photos, tmp_path, capsys, strength, said):
+    make(photos, tmp_path / "set", strength=strength, limit=2)
+    assert (f"--strength {strength} lays no smoke" in capsys.readouterr().err) == said
+
+
 def test_pictures_depend_on_seed_and_photo_only(photos, tmp_path):
     one, two, other = (tmp_path / name for name in ("one", "two", "other"))
     make(photos, one, workers=1)

@@ -96,10 +96,11 @@ def _write_yolo(folder: Path, rows: Sequence[Row]) -> None:
         with contextlib.suppress(OSError):
             if not link.is_symlink():
                 link.symlink_to(Path(os.path.relpath(folder.parent.parent / split, link.parent)))
+    alone = "  # there is no validation part" if len(used) == 1 else ""
     write_text(
         folder / "data.yaml",
         # No "path": Ultralytics takes the folder of this file, not the one it was started in.
-        f"train: train.txt\nval: {used[-1]}.txt\nnames:\n  0: smoke\n",
+        f"train: train.txt\nval: {used[-1]}.txt{alone}\nnames:\n  0: smoke\n",
     )
 
 

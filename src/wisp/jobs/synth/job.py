@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from wisp import shipped
-from wisp.config import SynthConfig, to_json
+from wisp.config import SynthConfig, parse_strength, to_json
 from wisp.engine import torch_threads
 from wisp.errors import InputError, StoppedError
 from wisp.images import ImageFile, Skipped, UnreadableImageError, find_images, scan
@@ -89,6 +89,8 @@ def run(config: SynthConfig) -> SynthResult:
     photos = make_plan(config, scanned)
     if folder is None:
         folder = RunDir.create(config.out, "synth", to_json(config))
+    if parse_strength(config.strength)[1] == 0:
+        say(f"--strength {config.strength} lays no smoke: the pictures called smoky show none")
     journal = _Journal(folder.path / _JOURNAL, model.name)
     finished = journal.open(photos) if resumed else journal.start()
     folder.write_environment(
