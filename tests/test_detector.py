@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from wisp.networks.backbone import load_backbone
-from wisp.networks.detector import Detector
+from wisp.networks.detector import Detector, Ensemble, together
 from wisp.networks.saliency import grad_cam
 
 
@@ -90,3 +90,24 @@ def test_grad_cam_of_a_transformer():
     detector = Detector(load_backbone("vit_tiny_patch16_224", "none", size=64), ["a", "b"]).eval()
     heat = grad_cam(detector, torch.randn(1, 3, 64, 64), 0)
     assert heat.shape == (1, 64, 64) and torch.isfinite(heat).all()
+
+
+def test_an_ensemble_answers_with_the_mean_of_its_members_logits(backbone):
+    members = [Detector(backbone, ["a", "b"]).eval() for _ in range(3)]
+    images = torch.randn(2, 3, 64, 64)
+    together_ = together(members)
+    assert isinstance(together_, Ensemble) and together_.members == tuple(members)
+    assert together(members[:1]) is members[0] and members[0].members == (members[0],)
+    with torch.inference_mode():
+        expected = sum(member(images) for member in members) / 3
+        torch.testing.assert_close(together_(images), expected)
+
+
+def test_grad_cam_of_an_ensemble_is_of_all_members(backbone):
+    """The evidence of the members adds up, and a member that sees nothing takes nothing away."""
+    loud, silent = (Detector(backbone, ["a", "b"]).eval() for _ in range(2))
+    torch.nn.init.zeros_(silent.head.weight)
+    images = torch.randn(2, 3, 64, 64).clamp(-1, 1)
+    alone, both = (grad_cam(one, images, 1) for one in (loud, Ensemble([silent, loud])))
+    torch.testing.assert_close(both, alone)
+    assert grad_cam(Ensemble([silent, silent]), images, 1).max() == 0

@@ -22,7 +22,15 @@ from PIL import ExifTags, Image
 from wisp import images
 from wisp.errors import InputError
 from wisp.images import UnreadableImageError, decode, find_images, scan
-from wisp.images.augmentation import add_noise, down_and_up, jitter_colour, resized_crop
+from wisp.images.augmentation import (
+    add_noise,
+    down_and_up,
+    jitter_colour,
+    letterbox,
+    overexpose,
+    resized_crop,
+    underexpose,
+)
 
 
 def scene(width: int = 96, height: int = 64, seed: int = 0) -> Image.Image:
@@ -533,6 +541,39 @@ def test_augmentations_stay_near_the_picture():
             for _ in range(20)
         ]
         assert 0 < max(differences) < most, change.__name__
+
+
+def test_too_much_light_brightens_and_clips_and_too_little_darkens():
+    photo = images.squash(scene(), 64)
+    plain = np.asarray(photo, dtype=int)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        bright = np.asarray(overexpose(photo, generator), dtype=int)
+        assert (bright >= plain - 1).all()  # light is added, none is taken (but for rounding)
+        assert 0.1 < (bright.max(axis=2) == 255).mean() < 0.7
+        dark = np.asarray(underexpose(photo, generator), dtype=int)
+        assert (dark <= plain).all()
+        assert 0.2 < dark.sum() / plain.sum() < 0.75
+
+
+def test_a_letterbox_squeezes_the_whole_picture_between_even_bars():
+    ramp = np.broadcast_to(np.arange(100, 200, dtype=np.uint8)[None, :, None], (100, 100, 3))
+    photo = Image.fromarray(np.ascontiguousarray(ramp))
+    generator = torch.Generator().manual_seed(0)
+    ways = set()
+    for _ in range(30):
+        frame = np.asarray(letterbox(photo, generator), dtype=int)[..., 0]
+        assert frame.shape == (100, 100)
+        picture = frame >= 95
+        assert len(np.unique(frame[~picture])) == 1
+        assert frame[~picture].max() < 30
+        rows, columns = picture.any(axis=1).sum(), picture.any(axis=0).sum()
+        assert picture.sum() == rows * columns
+        assert sorted((rows, columns))[1] == 100 and 40 <= min(rows, columns) <= 80
+        inside = frame[picture]
+        assert inside.min() <= 104 and inside.max() >= 195  # nothing was cut off
+        ways.add(bool(rows == 100))
+    assert ways == {True, False}
 
 
 def test_a_resized_crop_keeps_at_least_the_promised_area():

@@ -23,7 +23,7 @@ from wisp.images import UnreadableImageError
 from wisp.images.convert import from_uint8
 from wisp.metrics.ranking import Floats
 from wisp.networks.backbone import load_backbone
-from wisp.networks.detector import Detector
+from wisp.networks.detector import Detector, Ensemble, together
 from wisp.networks.weights import check_fit, read_state
 from wisp.progress import progress
 from wisp.rundir import RunDir, read_json, write_bytes, write_json
@@ -59,6 +59,8 @@ class DetectorSettings:
     std: list[float]
     validation: dict[str, Any]
     """Figures on the validation part: intervals, images, groups."""
+    members: int = 1
+    """Detectors whose logits are averaged."""
 
     @property
     def positive_index(self) -> int:
@@ -71,20 +73,21 @@ class DetectorSettings:
         saved: Mapping[str, Any] = read_json(path)
         if not isinstance(saved, dict):
             raise InputError(f"{path}: holds no detector settings; train the detector again")
-        try:
-            return cls(**{field.name: saved[field.name] for field in dataclasses.fields(cls)})
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path}: lacks {error}; train the detector again") from None
+        fields = dataclasses.fields(cls)
+        for field in fields:
+            if field.name not in saved and field.default is dataclasses.MISSING:
+                raise InputError(f"{path}: lacks '{field.name}'; train the detector again")
+        return cls(**{field.name: saved[field.name] for field in fields if field.name in saved})
 
 
-def save_detector(folder: Path, detector: Detector, settings: DetectorSettings) -> None:
+def save_detector(folder: Path, detector: Detector | Ensemble, settings: DetectorSettings) -> None:
     """Write the whole detector to ``folder``, each file atomically, the settings last."""
     tensors = {name: value.cpu().contiguous() for name, value in detector.state_dict().items()}
     write_bytes(folder / MODEL_FILE, save(tensors))
     write_json(folder / SETTINGS_FILE, dataclasses.asdict(settings))
 
 
-def load_detector(folder: Path) -> tuple[Detector, DetectorSettings]:
+def load_detector(folder: Path) -> tuple[Detector | Ensemble, DetectorSettings]:
     """A detector in evaluation mode, float32 on the CPU, from a run of ``wisp classify``.
 
     Raises InputError when ``folder`` is no such run, the run did not finish, or a file is damaged.
@@ -103,8 +106,16 @@ def load_detector(folder: Path) -> tuple[Detector, DetectorSettings]:
     settings = DetectorSettings.read(folder / SETTINGS_FILE)
     state = read_state(folder / MODEL_FILE, flag="DETECTOR")
     with torch.random.fork_rng(devices=[]):
-        backbone = load_backbone(settings.backbone, "none", settings.size)
-        detector = Detector(backbone, settings.classes, settings.hidden)
+        detector = together(
+            [
+                Detector(
+                    load_backbone(settings.backbone, "none", settings.size),
+                    settings.classes,
+                    settings.hidden,
+                )
+                for _ in range(settings.members)
+            ]
+        )
     check_fit(
         detector.state_dict(),
         state,
@@ -150,7 +161,7 @@ class Scores:
     skipped: list[images.Skipped]
 
 
-def logits_of(detector: Detector, pictures: Tensor) -> Tensor:
+def logits_of(detector: Detector | Ensemble, pictures: Tensor) -> Tensor:
     """Logits [B, K] of ``pictures`` [B, 3, S, S] in [-1, 1]: each and its mirror image averaged.
 
     Smoke is smoke in the mirror; what sways a detector one way only cancels out in part.
@@ -161,7 +172,7 @@ def logits_of(detector: Detector, pictures: Tensor) -> Tensor:
 
 
 def score_pictures(
-    detector: Detector,
+    detector: Detector | Ensemble,
     paths: Sequence[Path],
     size: int,
     engine: Engine,

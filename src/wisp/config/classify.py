@@ -53,6 +53,9 @@ class ClassifyConfig:
     """Units of a hidden layer in the head (0: none)."""
     size: int = 224
     """Pictures are brought to size x size [px]."""
+    members: int = 1
+    """Detectors to train, each on its own, whose logits are averaged: steadier, and so many times
+    as slow."""
     steps: int = 0
     """Optimizer steps at most (0: 200, with --finetune head 600)."""
     images_per_step: int = 32
@@ -101,7 +104,7 @@ class ClassifyConfig:
             object.__setattr__(self, "steps", DEFAULT_STEPS[self.finetune])
         require(len(self.datasets) > 0, "DATASET: name at least one labelled data set")
         require_at_least(self, 32, "size")
-        require_at_least(self, 1, "steps", "images_per_step", "validate_every")
+        require_at_least(self, 1, "members", "steps", "images_per_step", "validate_every")
         require_at_least(self, 0, "hidden", "patience", "weight_decay")
         require(0 < self.validation < 1, f"--validation {self.validation}: between 0 and 1")
         for name in ("learning_rate", "backbone_learning_rate"):

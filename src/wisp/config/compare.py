@@ -139,6 +139,8 @@ class CompareConfig:
     """ImageNet weights: hub, none, or a file with torchvision, timm or safetensors names."""
     size: int = 224
     """Pictures are brought to size x size [px]."""
+    members: int = 1
+    """Detectors of each seed whose logits are averaged (see classify)."""
     steps: int = DEFAULT_STEPS["full"]
     """Optimizer steps of each detector."""
     images_per_step: int = 32
@@ -170,7 +172,7 @@ class CompareConfig:
         object.__setattr__(self, "negatives", ",".join(parse_negatives(self.negatives)))
         require(len(self.real) > 0, "REAL: name at least one folder with a folder per class")
         require_at_least(self, 32, "size")
-        require_at_least(self, 1, "seeds", "steps", "images_per_step", "limit")
+        require_at_least(self, 1, "seeds", "members", "steps", "images_per_step", "limit")
 
     @property
     def contenders(self) -> tuple[Contender, ...]:

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from wisp.networks.detector import Detector
+from wisp.networks.detector import Detector, Ensemble
 
 
-def grad_cam(detector: Detector, images: Tensor, target: int) -> Tensor:
-    """Evidence for class ``target`` at each pixel, in a picture and its mirror image together.
+def grad_cam(detector: Detector | Ensemble, images: Tensor, target: int) -> Tensor:
+    """Evidence for class ``target`` at each pixel, of all looks and all members together.
 
     Args:
         detector: in evaluation mode.
@@ -21,8 +21,11 @@ def grad_cam(detector: Detector, images: Tensor, target: int) -> Tensor:
         [B, H, W] in [0, 1], each picture scaled to its own maximum; all 0 where nothing speaks
         for the class. The detail is that of the last feature map (a 32nd of the image).
     """
-    seen, mirrored = (_evidence(detector, view, target) for view in (images, images.flip(-1)))
-    heat = seen + mirrored.flip(-1)
+    views = (images, images.flip(-1))
+    heat = torch.zeros_like(images[:, 0], dtype=torch.float32)
+    for member in detector.members:
+        seen, mirrored = (_evidence(member, view, target) for view in views)
+        heat += seen + mirrored.flip(-1)
     return heat / heat.amax((1, 2), keepdim=True).clamp(min=1e-12)
 
 

@@ -35,6 +35,7 @@ class Detector:
     curves: tuple[Figure, ...]
     histogram: Markup | None
     split: str
+    members: int
 
 
 def load_detector(run: RunFiles) -> Detector:
@@ -42,7 +43,8 @@ def load_detector(run: RunFiles) -> Detector:
     saved, config = run.json("detector.json"), run.config
     result = run.json("result.json")
     validation = mapping(saved.get("validation"))
-    rows = run.rows("metrics.jsonl")
+    # Of the first member, where there are several.
+    rows = [row for row in run.rows("metrics.jsonl") if "member" not in row]
     positive = text(saved.get("positive"), "smoky")
     threshold = number(saved.get("threshold"))
     classes = tuple(text(name) for name in sequence(saved.get("classes")))
@@ -73,6 +75,7 @@ def load_detector(run: RunFiles) -> Detector:
         curves=tuple(_curves(rows)),
         histogram=histogram,
         split=text(config.get("split"), "folder"),
+        members=whole(saved.get("members"), 1),
     )
 
 
@@ -133,7 +136,8 @@ def describe(detector: Detector) -> str:
         "full": "with the whole network fine-tuned",
     }.get(detector.finetune, "")
     hidden = f", {detector.hidden} hidden units" if detector.hidden else ""
-    sentence = f"{detector.backbone} on {detector.size} px pictures{hidden}"
+    several = f"{detector.members} averaged, each " if detector.members > 1 else ""
+    sentence = f"{several}{detector.backbone} on {detector.size} px pictures{hidden}"
     sentence += f", {trained}" if trained else ""
     if detector.steps:
         sentence += f", {wording.plural(detector.steps, 'step')}"

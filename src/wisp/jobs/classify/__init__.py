@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from wisp.config import ClassifyConfig, to_json
-from wisp.data import LabelledItem, LabelledSet, PictureDataset
+from wisp.data import LabelledItem, LabelledSet, PictureDataset, seeded_generator
 from wisp.detectors import DetectorSettings, save_detector, worker_count
 from wisp.engine import Engine, make_engine
 from wisp.jobs.classify.features import AUGMENTED_COPIES, compute_features, feature_batches
@@ -20,8 +21,8 @@ from wisp.jobs.classify.fit import Check, Outcome, Stopped, fit, head_groups, ne
 from wisp.jobs.classify.parts import Parts, read_parts
 from wisp.jobs.classify.validation import Validated, validate_detector
 from wisp.metrics import Interval
-from wisp.networks.backbone import load_backbone
-from wisp.networks.detector import Detector
+from wisp.networks.backbone import Backbone, load_backbone
+from wisp.networks.detector import Detector, together
 from wisp.progress import format_duration, say
 from wisp.rundir import RunDir, write_json
 
@@ -49,14 +50,17 @@ class ClassifyResult:
     skipped: int
     steps: int
     best_step: int
+    """Of the first member, as ``steps``."""
     stopped: Stopped
     seconds: float
     notes: list[str]
+    members: int = 1
+    """Detectors that were trained."""
 
     def summary(self) -> str:
         """A few lines for the user."""
         lines = [
-            f"Detector trained for {self.steps} steps in {format_duration(self.seconds)} on "
+            f"{self._trained} in {format_duration(self.seconds)} on "
             f"{self.training_images} pictures: {self.run}",
             f"validation ({self.validation_images} pictures, {self.validation_groups} groups): "
             f"AUROC {self.auroc}, balanced accuracy {self.balanced_accuracy}",
@@ -64,6 +68,12 @@ class ClassifyResult:
             *self.notes,
         ]
         return "\n".join(lines)
+
+    @property
+    def _trained(self) -> str:
+        if self.members == 1:
+            return f"Detector trained for {self.steps} steps"
+        return f"Detector of {self.members} members trained for {self.steps} steps each"
 
 
 def run(config: ClassifyConfig) -> ClassifyResult:
@@ -94,9 +104,24 @@ def run(config: ClassifyConfig) -> ClassifyResult:
         skipped=[skipped.to_json() for skipped in parts.skipped],
     )
     _announce(parts)
-    freeze = config.freeze_norm or config.finetune == "head"
-    detector = Detector(backbone, parts.classes, config.hidden, freeze).to(engine.device)
-    outcome = _Training(detector, parts, config, engine, folder).run()
+    members: list[Detector] = []
+    outcomes: list[Outcome] = []
+    for number in range(config.members):
+        own = _of_member(config, number)
+        member = _new_member(backbone, parts, own, number, engine)
+        try:
+            outcome = _Training(member, parts, own, engine, folder, number).run()
+        except KeyboardInterrupt:
+            if not members:
+                raise
+            say(f"stopped in member {number + 1}; going on without it")
+            outcomes[-1] = dataclasses.replace(outcomes[-1], stopped="interrupted")
+            break
+        members.append(member)
+        outcomes.append(outcome)
+        if outcome.stopped == "interrupted":
+            break
+    detector = together(members)
     validated = validate_detector(
         detector, parts.validation, parts.targets(parts.validation), config, engine
     )
@@ -112,11 +137,33 @@ def run(config: ClassifyConfig) -> ClassifyResult:
         mean=list(backbone.mean),
         std=list(backbone.std),
         validation=validated.to_json(),
+        members=len(members),
     )
     save_detector(folder.path, detector, settings)
-    result = _result(config, parts, outcome, validated, time.monotonic() - start_s)
+    result = _result(config, parts, outcomes, validated, time.monotonic() - start_s)
     write_json(folder.path / "result.json", {**dataclasses.asdict(result), "run": str(config.out)})
     return result
+
+
+def _of_member(config: ClassifyConfig, number: int) -> ClassifyConfig:
+    """What member ``number`` is trained with: another seed for every one but the first."""
+    if number == 0:
+        return config
+    generator = seeded_generator(config.seed, "member", number)
+    return dataclasses.replace(
+        config, seed=int(torch.randint(2**31, (), generator=generator)), members=1
+    )
+
+
+def _new_member(
+    backbone: Backbone, parts: Parts, config: ClassifyConfig, number: int, engine: Engine
+) -> Detector:
+    """An untrained detector on a backbone of its own."""
+    if number:
+        torch.manual_seed(config.seed)
+    freeze = config.freeze_norm or config.finetune == "head"
+    own = copy.deepcopy(backbone)
+    return Detector(own, parts.classes, config.hidden, freeze).to(engine.device)
 
 
 def _announce(parts: Parts) -> None:
@@ -163,6 +210,17 @@ class _Training:
     config: ClassifyConfig
     engine: Engine
     folder: RunDir
+    number: int
+    """Of the member, from 0."""
+
+    def log(self, row: Mapping[str, object]) -> None:
+        """A row for ``metrics.jsonl``."""
+        self.folder.log({**row, "member": self.number} if self.number else row)
+
+    @property
+    def _label(self) -> str:
+        which = f" (member {self.number + 1})" if self.number else ""
+        return f"training the detector{which}"
 
     def run(self) -> Outcome:
         """Train as ``--finetune`` says."""
@@ -195,9 +253,8 @@ class _Training:
         batches = feature_batches(
             learned, train, config.steps, config.images_per_step, config.balance
         )
-        return fit(
-            head, head_groups(head, config), batches, check, config, self.engine, self.folder
-        )
+        groups = head_groups(head, config)
+        return fit(head, groups, batches, check, config, self.engine, self.log, self._label)
 
     def _network(self, train: PictureDataset) -> Outcome:
         """Train backbone and head."""
@@ -231,15 +288,21 @@ class _Training:
                 yield pictures.contiguous(memory_format=torch.channels_last), labels
 
         groups = network_groups(detector.backbone, detector.head, config)
-        return fit(detector, groups, batches(), check, config, self.engine, self.folder)
+        return fit(detector, groups, batches(), check, config, self.engine, self.log, self._label)
 
 
 def _result(
-    config: ClassifyConfig, parts: Parts, outcome: Outcome, validated: Validated, seconds: float
+    config: ClassifyConfig,
+    parts: Parts,
+    outcomes: Sequence[Outcome],
+    validated: Validated,
+    seconds: float,
 ) -> ClassifyResult:
     notes = list(parts.notes)
-    if outcome.stopped == "interrupted":
-        notes.append(f"Stopped by Ctrl-C at step {outcome.steps} of {config.steps}.")
+    first, last = outcomes[0], outcomes[-1]
+    if last.stopped == "interrupted":
+        which = f" of member {len(outcomes)} of {config.members}" if config.members > 1 else ""
+        notes.append(f"Stopped by Ctrl-C at step {last.steps} of {config.steps}{which}.")
     return ClassifyResult(
         run=config.out,
         classes=parts.classes,
@@ -252,9 +315,10 @@ def _result(
         validation_images=len(parts.validation),
         validation_groups=len({item.group for item in parts.validation}),
         skipped=len(parts.skipped),
-        steps=outcome.steps,
-        best_step=outcome.best_step,
-        stopped=outcome.stopped,
+        steps=first.steps,
+        best_step=first.best_step,
+        stopped=last.stopped,
         seconds=round(seconds, 1),
         notes=notes,
+        members=len(outcomes),
     )

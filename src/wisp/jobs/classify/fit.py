@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import torch
@@ -19,7 +19,6 @@ from wisp.metrics import auroc, balanced_accuracy, decide, macro
 from wisp.metrics.ranking import Floats
 from wisp.networks.backbone import Backbone
 from wisp.progress import progress, say
-from wisp.rundir import RunDir
 
 Stopped = Literal["finished", "early", "interrupted"]
 _WARMUP_SHARE = 0.1
@@ -146,7 +145,8 @@ def fit(
     validate: Callable[[], Check],
     config: ClassifyConfig,
     engine: Engine,
-    run: RunDir,
+    log: Callable[[Mapping[str, object]], None],
+    label: str = "training the detector",
 ) -> Outcome:
     """Train ``model`` with AdamW and restore its best weights.
 
@@ -157,7 +157,8 @@ def fit(
         validate: measures the model on the validation part.
         config: steps, patience and the like.
         engine: device and precision.
-        run: ``metrics.jsonl`` gets a row every 10 steps and at each validation.
+        log: takes a row for ``metrics.jsonl`` every 10 steps and at each validation.
+        label: for the progress bar.
 
     Ctrl-C ends the training early with the best weights so far, if there has been a validation.
     Raises TrainingDivergedError when the loss is no longer a number.
@@ -167,7 +168,7 @@ def fit(
     best, start_s, step = _Best(model), time.monotonic(), 0
     stopped: Stopped = "finished"
     try:
-        with progress("training the detector", config.steps, unit="step") as bar:
+        with progress(label, config.steps, unit="step") as bar:
             for inputs, targets in batches:
                 loss = _step(model, optimizer, inputs, targets, engine)
                 learning_rate = float(schedule.get_last_lr()[0])
@@ -177,12 +178,12 @@ def fit(
                 _require_finite(loss, step, config)
                 if step % _LOG_EVERY == 0 or step == config.steps:
                     row = {"step": step, "seconds": seconds, "loss": loss}
-                    run.log({**row, "learning_rate": learning_rate})
+                    log({**row, "learning_rate": learning_rate})
                 bar.advance(note=f"loss {loss:.3f}")
                 if step % config.validate_every == 0 or step == config.steps:
                     check = validate()
                     _require_finite(check.loss, step, config)
-                    run.log({"step": step, "seconds": seconds, "validation": check.to_json()})
+                    log({"step": step, "seconds": seconds, "validation": check.to_json()})
                     best.offer(step, check)
                     if step == config.steps:
                         break

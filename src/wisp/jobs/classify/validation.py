@@ -29,7 +29,7 @@ from wisp.metrics import (
     macro,
 )
 from wisp.metrics.ranking import Floats
-from wisp.networks.detector import Detector
+from wisp.networks.detector import Detector, Ensemble
 from wisp.rundir import write_text
 
 _BOOTSTRAP_SAMPLES = 1000
@@ -67,7 +67,7 @@ class Validated:
 
 
 def validate_detector(
-    detector: Detector,
+    detector: Detector | Ensemble,
     items: Sequence[LabelledItem],
     targets: Sequence[int],
     config: ClassifyConfig,

@@ -151,6 +151,7 @@ def _classify_config(config: CompareConfig, dataset: Path, seed: int, out: Path)
         backbone=config.backbone,
         weights=config.weights,
         size=config.size,
+        members=config.members,
         steps=config.steps,
         images_per_step=config.images_per_step,
         validate_every=min(_VALIDATE_EVERY, config.steps),

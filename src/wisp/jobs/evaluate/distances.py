@@ -17,7 +17,7 @@ from wisp.jobs.evaluate.testsets import RealPicture
 from wisp.metrics import frechet_distance, kernel_distance
 from wisp.metrics.ranking import Floats
 from wisp.networks.backbone import Backbone
-from wisp.networks.detector import Detector
+from wisp.networks.detector import Detector, Ensemble
 from wisp.progress import progress
 from wisp.rundir import RunDir
 
@@ -60,17 +60,17 @@ def drawn_pictures(paths: Sequence[Path], seed: int, *key: str) -> list[Path]:
 def measure_distances(
     run: Path,
     pictures: Sequence[RealPicture],
-    detector: Detector,
+    detector: Detector | Ensemble,
     size: int,
     engine: Engine,
     seed: int,
 ) -> list[dict[str, Any]]:
     """Kernel distance (KID) of each class of each test set to the same class in training.
 
-    On the features of the detector's own backbone, as it was trained, of up to 300 pictures a side
-    drawn by ``seed``. Rows: {"set", "label", "train", "test" (numbers of pictures), "kid":
-    {"value", "low", "high"}, "fid"}; FID is biased for sets this small. A class with fewer than 8
-    pictures on either side has no row.
+    On the features of the detector's own backbone (of its first member's), as it was trained, of
+    up to 300 pictures a side drawn by ``seed``. Rows: {"set", "label", "train", "test" (numbers of
+    pictures), "kid": {"value", "low", "high"}, "fid"}; FID is biased for sets this small. A class
+    with fewer than 8 pictures on either side has no row.
     """
     detector.to(engine.device).eval()
 

@@ -16,7 +16,7 @@ from wisp.detectors import read_square
 from wisp.engine import Engine
 from wisp.jobs.evaluate.figures import Scored
 from wisp.metrics.ranking import Floats
-from wisp.networks.detector import Detector
+from wisp.networks.detector import Detector, Ensemble
 from wisp.networks.saliency import grad_cam
 from wisp.rundir import write_bytes, write_json
 
@@ -67,7 +67,12 @@ def overlay(picture: Image.Image, heat: Floats) -> Image.Image:
 
 
 def write_worst(
-    folder: Path, scored: Scored, count: int, detector: Detector, size: int, engine: Engine
+    folder: Path,
+    scored: Scored,
+    count: int,
+    detector: Detector | Ensemble,
+    size: int,
+    engine: Engine,
 ) -> int:
     """Write ``worst/NNN.jpg``, ``worst/NNN-saliency.jpg`` and ``worst/index.json``; how many.
 
