@@ -19,7 +19,7 @@ from wisp.images import decode, encode_jpeg, find_images, jpeg_recipe, scan
 from wisp.jobs import synth
 from wisp.jobs.synth.plan import Photo, make_plan, picture_condition, picture_negative
 from wisp.jobs.synth.probe import measure_fingerprint
-from wisp.models import load
+from wisp.models import load, shipped_layers
 from wisp.report import write_report
 from wisp.smoke import add_lookalike
 
@@ -35,7 +35,8 @@ def photo_number(number):
 def altered(row, kind, seed):
     """The pixels of the row's photo as look-alike ``kind``."""
     pixels = np.array(decode(Path(row["source"])))
-    add_lookalike(kind, torch.from_numpy(pixels), torch.Generator().manual_seed(seed))
+    draws = torch.Generator().manual_seed(seed)
+    add_lookalike(kind, torch.from_numpy(pixels), draws, shipped_layers())
     return Image.fromarray(pixels)
 
 

@@ -3,7 +3,7 @@
 from wisp.models.base import ImageInput, Rendered, SmokeModel, Smoky
 from wisp.models.cyclegan import CycleGANModel, WorkingScale
 from wisp.models.drawn import DrawnModel
-from wisp.models.loading import load
+from wisp.models.loading import load, shipped_layers
 
 __all__ = [
     "CycleGANModel",
@@ -14,4 +14,5 @@ __all__ = [
     "Smoky",
     "WorkingScale",
     "load",
+    "shipped_layers",
 ]

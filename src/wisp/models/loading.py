@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,14 @@ def load_lifter(run: str | Path) -> SmokeLifter:
         detail = " ".join(str(error).split())[:300]
         raise InputError(f"{folder}: does not hold the network it names ({detail})") from None
     return network.eval()
+
+
+@functools.cache
+def shipped_layers() -> LayerBank:
+    """The layers of real smoke that ship with wisp; InputError where they are not installed."""
+    folder = shipped.find("layered")
+    assert folder is not None
+    return LayerBank(folder / BANK_FILE)
 
 
 def _from_bank(path: Path, name: str | None = None) -> SmokeModel:

@@ -176,8 +176,10 @@ class LiftedSmoke(PlaceableSmoke):
         return dataclasses.replace(self, source=source)
 
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
-        if self.source is not None:  # a burner's plume may be as small as it is
-            drawn = relight(dice, self._rising(dice, rows, columns, self.source), scene)
+        if self.source is not None:  # its plume may be as small as it is
+            window = folded_window(dice, self.layers)
+            plume = fill_plume(dice, window, rows, columns, self.source)
+            drawn = relight(dice, plume, scene)
         else:
             distant = dice.coin(self.distant)
             drawn = drawn_until_seen(
@@ -227,23 +229,30 @@ class LiftedSmoke(PlaceableSmoke):
         found = stir(dice, found, dice.uniform(0.0, 0.02))
         return LiftedLayer(dice.log_uniform(1.0, 2.0) * found.density, found.airlight)
 
-    def _rising(self, dice: Dice, rows: int, columns: int, source: SourceBox) -> LiftedLayer:
-        """A plume from ``source``, with the folds and the colours of a layer's smoke."""
-        windows = [
-            crop(dice, self.layers[int(dice.uniform() * len(self.layers))], *_WINDOW_PX, 0.5)
-            for _ in range(_ATTEMPTS)
-        ]
-        # Haze has no folds to give, and what surrounds the smoke none at all.
-        window = max(windows, key=lambda one: coverage(one.opacity, 0.3) * folding(one).std())
-        if dice.coin(0.5):
-            window = mirror(window)
-        plume = rising_plume(dice, rows, columns, source)
-        across = dice.uniform(2.6, 3.6)
-        along = across * _WINDOW_PX[0] / _WINDOW_PX[1] * dice.uniform(1.0, 1.5)
-        folds = torch.cat([folding(window)[None], colours(window)])
-        laid = plume.read(folds, across, along, dice.uniform())
-        density = dice.log_uniform(*SOURCE_DENSITY) * plume.fill(laid[0]).density
-        return LiftedLayer(density, laid[1:])
+
+def folded_window(dice: Dice, layers: Sequence[LiftedLayer]) -> LiftedLayer:
+    """A piece of the smoke in one of ``layers`` that has folds to give to a plume."""
+    windows = [
+        crop(dice, layers[int(dice.uniform() * len(layers))], *_WINDOW_PX, 0.5)
+        for _ in range(_ATTEMPTS)
+    ]
+    # Haze has no folds to give, and what surrounds the smoke none at all.
+    window = max(windows, key=lambda one: coverage(one.opacity, 0.3) * folding(one).std())
+    return mirror(window) if dice.coin(0.5) else window
+
+
+def fill_plume(
+    dice: Dice, window: LiftedLayer, rows: int, columns: int, source: SourceBox
+) -> LiftedLayer:
+    """A plume from ``source`` on the grid [rows, columns], with the folds and the colours of the
+    smoke in ``window``."""
+    plume = rising_plume(dice, rows, columns, source)
+    across = dice.uniform(2.6, 3.6)
+    along = across * _WINDOW_PX[0] / _WINDOW_PX[1] * dice.uniform(1.0, 1.5)
+    folds = torch.cat([folding(window)[None], colours(window)])
+    laid = plume.read(folds, across, along, dice.uniform())
+    density = dice.log_uniform(*SOURCE_DENSITY) * plume.fill(laid[0]).density
+    return LiftedLayer(density, laid[1:])
 
 
 def folding(layer: LiftedLayer) -> Tensor:

@@ -23,7 +23,7 @@ from wisp.jobs.synth.plan import (
     picture_seed,
     picture_strength,
 )
-from wisp.models import Rendered, SmokeModel
+from wisp.models import Rendered, SmokeModel, shipped_layers
 from wisp.rundir import write_bytes
 from wisp.smoke import add_lookalike, box_of
 
@@ -127,7 +127,9 @@ def add_condition(config: SynthConfig, seed: int, pixels: NDArray[np.uint8]) -> 
 
 
 def _add_lookalike(kind: str, pixels: NDArray[np.uint8], seed: int) -> None:
-    add_lookalike(kind, torch.from_numpy(pixels), torch.Generator().manual_seed(seed))
+    # The same whatever the model: data sets of different smoke have the same look-alikes.
+    layers = shipped_layers() if kind == "steam" else ()
+    add_lookalike(kind, torch.from_numpy(pixels), torch.Generator().manual_seed(seed), layers)
 
 
 def _render_smoky(

@@ -7,11 +7,12 @@ fractions of the long side, so that a look-alike is the same at any resolution.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from wisp.smoke.lifted import LiftedLayer
 from wisp.smoke.lookalikes.camera import blur, fog_lens, lowlight, overexposed
 from wisp.smoke.lookalikes.steam import Steam, steam
 from wisp.smoke.noise import Dice
@@ -26,12 +27,19 @@ LOOKALIKES: dict[str, Callable[[Dice, Tensor], None]] = {
 """The look-alikes by name."""
 
 
-def add_lookalike(kind: str, pixels: Tensor, generator: torch.Generator) -> None:
+def add_lookalike(
+    kind: str, pixels: Tensor, generator: torch.Generator, layers: Sequence[LiftedLayer] = ()
+) -> None:
     """Change ``pixels`` uint8 [H, W, 3] in place into the look-alike ``kind``.
 
-    A pure function of the picture and the state of the CPU ``generator``.
+    ``layers`` of real smoke lend steam their folds. A pure function of the picture, the layers and
+    the state of the CPU ``generator``.
     """
-    LOOKALIKES[kind](Dice(generator), pixels)
+    dice = Dice(generator)
+    if kind == "steam":
+        steam(dice, pixels, layers)
+    else:
+        LOOKALIKES[kind](dice, pixels)
 
 
 __all__ = [

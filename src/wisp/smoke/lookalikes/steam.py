@@ -1,15 +1,22 @@
-"""Steam over a pot: thin, white, soft, and gone before it has risen far."""
+"""Steam over a pot: thin, white, soft, and gone before it has risen far.
+
+Its folds are those of real smoke where layers of it are given. A detector that knows smoke by the
+folds of real smoke and steam by those of noise has not learned what tells them apart.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from wisp.smoke.lifted import LiftedLayer, fill_plume, folded_window
 from wisp.smoke.noise import GRID_PX, Dice, blur, coordinates, fbm, warp
 from wisp.smoke.optics import coverage, opacity
+from wisp.smoke.placement import SourceBox
 from wisp.smoke.procedural import RandomSmoke, ambient_light
 from wisp.smoke.visibility import drawn_until_seen, prominence
 
@@ -22,13 +29,20 @@ _PLAIN_CHANGE = 0.08
 _PROMINENT = 0.04
 """The part of a picture that steam should change so: what nobody sees teaches nothing."""
 _LARGEST = 2.0
+_FOLDED = 0.7
+"""How often steam has the folds of real smoke, where there are any."""
+_SOURCE_HEIGHT = 0.05
 _ATTEMPTS = 12
 
 
 @dataclasses.dataclass(frozen=True)
 class Steam(RandomSmoke):
-    """Steam that rises from one or two pots, a pure function of the generator and the picture."""
+    """Steam that rises from one or two pots, a pure function of the generator and the picture.
 
+    ``layers`` of real smoke lend it their folds; with none it has those of noise.
+    """
+
+    layers: Sequence[LiftedLayer] = ()
     grid_px: int = GRID_PX
 
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
@@ -37,13 +51,16 @@ class Steam(RandomSmoke):
         peak = min(STEAM_PEAK[1], dice.uniform(0.4, 0.7) / size**0.5)
         airlight = _airlight(dice, scene)[:, None, None].expand(3, rows, columns) * 2 - 1
         least, most = STEAM_COVERAGE
+        folds = None
+        if self.layers and dice.coin(_FOLDED):
+            folds = folded_window(dice, self.layers)
 
         # Drawn anew, elsewhere, larger or smaller, until it can be seen and does not fill the view.
         def draw() -> tuple[Tensor, Tensor, float]:
             nonlocal size
-            tau = self._rising(dice, rows, columns, scene, size)
+            tau = self._rising(dice, rows, columns, scene, size, folds)
             if dice.coin(0.3):
-                tau = tau + 0.7 * self._rising(dice, rows, columns, scene, 0.7 * size)
+                tau = tau + 0.7 * self._rising(dice, rows, columns, scene, 0.7 * size, folds)
             tau = tau * (-math.log1p(-peak) / float(tau.max().clamp(min=1e-6)))
             cover = opacity(tau)
             covered = coverage(cover)
@@ -58,10 +75,20 @@ class Steam(RandomSmoke):
 
         return drawn_until_seen(draw, shown, _PROMINENT, _ATTEMPTS)[0], airlight
 
-    def _rising(self, dice: Dice, rows: int, columns: int, scene: Tensor, size: float) -> Tensor:
+    def _rising(
+        self,
+        dice: Dice,
+        rows: int,
+        columns: int,
+        scene: Tensor,
+        size: float,
+        folds: LiftedLayer | None,
+    ) -> Tensor:
         """Density [rows, columns] ≥ 0 of the steam of one pot, of order 1."""
         x, y = coordinates(rows, columns)
         pot_x, pot_y = _place(dice, rows, columns, scene)
+        if folds is not None:
+            return _folded(dice, folds, rows, columns, (pot_x, pot_y), size)
         wide, tall = size * dice.uniform(0.05, 0.12), math.sqrt(size) * dice.uniform(0.2, 0.42)
         spread, lean = dice.uniform(0.2, 0.9), dice.uniform(-0.35, 0.35)
         swirl_x, swirl_y = (
@@ -89,6 +116,28 @@ class Steam(RandomSmoke):
         return (body - dice.uniform(0.02, 0.05)).clamp(min=0)
 
 
+def _folded(
+    dice: Dice,
+    folds: LiftedLayer,
+    rows: int,
+    columns: int,
+    pot: tuple[float, float],
+    size: float,
+) -> Tensor:
+    """Density of the steam of a ``pot`` (x, y), folded as real smoke is."""
+    right, bottom = columns / max(rows, columns), rows / max(rows, columns)
+    wide, tall = size * dice.uniform(0.1, 0.3), math.sqrt(size) * dice.uniform(0.35, 0.8)
+    (x, y), height = pot, _SOURCE_HEIGHT
+    box = SourceBox((x - wide / 2) / right, (y - height) / bottom, wide / right, height / bottom)
+    density = fill_plume(dice, folds, rows, columns, box).density
+    up = (y - coordinates(rows, columns)[1]).clamp(min=0) / tall
+    # It stays about as dense while it rises, and then is gone.
+    density = density * torch.exp(-(up**2)) * (1 + 1.2 * up)
+    # Its densest spot is brought to the peak, but for what stands out of all else.
+    top = float(torch.quantile(density, 0.995))
+    return (density / max(top, 1e-6)).clamp(max=1.3)
+
+
 def _place(dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[float, float]:
     """x, y of a pot: of six places the one with the darkest view above it, where steam shows."""
     right, bottom = columns / max(rows, columns), rows / max(rows, columns)
@@ -111,8 +160,9 @@ def _airlight(dice: Dice, scene: Tensor) -> Tensor:
     return (brightness * tint).clamp(max=1.0)
 
 
-def steam(dice: Dice, pixels: Tensor) -> None:
-    """Steam over ``pixels`` uint8 [H, W, 3], in place; it makes no pixel darker."""
+def steam(dice: Dice, pixels: Tensor, layers: Sequence[LiftedLayer] = ()) -> None:
+    """Steam over ``pixels`` uint8 [H, W, 3], in place, with the folds of ``layers``; it makes no
+    pixel darker."""
     before = pixels.clone()
-    Steam().layer(pixels, dice.generator).apply(pixels, keep_density=False)
+    Steam(layers=layers).layer(pixels, dice.generator).apply(pixels, keep_density=False)
     torch.maximum(pixels, before, out=pixels)
