@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from wisp.config import LOOKALIKES as NAMES
 from wisp.models import shipped_layers
 from wisp.smoke import LOOKALIKES, SmokeLayer, add_lookalike, coverage, opacity
+from wisp.smoke.lifted import LiftedLayer
 from wisp.smoke.lookalikes import Steam
 from wisp.smoke.lookalikes.camera import disc_kernel, path_kernel, reduced_light
 from wisp.smoke.noise import resize
@@ -31,9 +32,9 @@ def room(seed, height=96, width=128, low=20, high=236):
     return scene.clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
 
 
-def changed(kind, picture, seed, layers=()):
+def changed(kind, picture, seed):
     result = picture.clone()
-    add_lookalike(kind, result, generator(seed), layers)
+    add_lookalike(kind, result, generator(seed), shipped_layers())
     return result
 
 
@@ -47,13 +48,8 @@ def detail(picture):
     return float(values.diff(dim=0).abs().mean() + values.diff(dim=1).abs().mean())
 
 
-def steam_opacity(picture, seed, layers=()):
-    return opacity(Steam(layers=layers).layer(picture, generator(seed)).grid_density)
-
-
-def folds(real):
-    """What lends steam its folds: the smoke that ships, or nothing but noise."""
-    return shipped_layers() if real else ()
+def steam_opacity(picture, seed):
+    return opacity(Steam(shipped_layers()).layer(picture, generator(seed)).grid_density)
 
 
 # --- all of them
@@ -101,68 +97,71 @@ def test_black_and_white_pictures_are_pictures_too(kind):
 
 
 @QUICK
-@given(seeds, st.booleans(), st.booleans())
-def test_steam_is_thin_and_never_fills_the_picture(seed, upright, real):
+@given(seeds, st.booleans())
+def test_steam_is_thin_and_never_fills_the_picture(seed, upright):
     picture = room(seed, *((120, 80) if upright else (80, 120)))
-    cover = steam_opacity(picture, seed, folds(real))
+    cover = steam_opacity(picture, seed)
     assert 0.03 <= coverage(cover) <= 0.35
-    assert 0.15 <= float(cover.max()) <= 0.7
-    assert float(cover.mean()) < 0.15  # 0.13 is the most in 300 draws
+    assert 0.3 <= float(cover.max()) <= 0.8001
+    assert float(cover.mean()) < 0.15  # 0.142 is the most in 200 draws
 
 
-@pytest.mark.parametrize("real", [False, True])
-def test_steam_is_thin_on_average(real):
-    covers = [float(steam_opacity(room(seed), seed, folds(real)).mean()) for seed in range(40)]
+def test_steam_is_thin_on_average():
+    covers = [float(steam_opacity(room(seed), seed).mean()) for seed in range(40)]
     assert 0.04 < sum(covers) / len(covers) < 0.09
 
 
 @QUICK
-@given(seeds, st.booleans())
-def test_steam_only_brightens_and_leaves_most_of_the_picture_alone(seed, real):
+@given(seeds)
+def test_steam_only_brightens_and_leaves_most_of_the_picture_alone(seed):
     picture = room(seed)
-    result = changed("steam", picture, seed, folds(real))
+    result = changed("steam", picture, seed)
     assert bool((result >= picture).all())
     plain = (result.int() - picture.int()).amax(-1) > 25
     assert plain.float().mean() < 0.45
 
 
-@pytest.mark.parametrize("real", [False, True])
-def test_steam_is_drawn_anew_until_it_can_be_seen(real):
+def test_steam_is_drawn_anew_until_it_can_be_seen():
     """Almost white but for a strip: before white, steam changes hardly a pixel."""
     for seed in range(30):
         picture = room(seed)
         picture[:, :104] = 245
-        brighter = changed("steam", picture, seed, folds(real)).int() - picture.int()
+        brighter = changed("steam", picture, seed).int() - picture.int()
         assert (brighter.float().mean(-1) > 0.08 * 255).float().mean() > 0.03
 
 
-def test_steam_takes_the_folds_of_real_smoke_where_there_is_some():
-    """In most pictures; and they are a function of seed, picture and layers."""
-    layers, picture = shipped_layers(), room(1)
-    changes = []
-    for seed in range(10):
-        folded = changed("steam", picture, seed, layers)
-        assert torch.equal(folded, changed("steam", picture, seed, layers))
-        changes.append(not torch.equal(folded, changed("steam", picture, seed)))
-    assert sum(changes) >= 5
-    for kind in sorted(set(NAMES) - {"steam"}):  # a fault of the camera has no use for smoke
-        assert torch.equal(changed(kind, picture, 3, layers), changed(kind, picture, 3))
+def test_steam_takes_the_folds_of_the_smoke_it_is_given():
+    """Of a column of puffs it gets puffs, of even smoke none: folds are all that is different."""
+    rows = torch.linspace(0, 40, 240)[:, None]
+    puffs = (1 + torch.sin(rows)).expand(240, 160).contiguous()
+    even = torch.ones(240, 160)
+    picture, grey = room(1), torch.full((3, 240, 160), 0.5)
+    made = []
+    for density in (puffs, even):
+        steam = Steam([LiftedLayer(density, grey)])
+        made.append(opacity(steam.layer(picture, generator(4)).grid_density))
+    assert not torch.equal(*made)
+    folded, smooth = (float(one.diff(dim=0).abs().sum() / one.sum()) for one in made)
+    assert folded > 1.3 * smooth
 
 
-def test_steam_thins_out_as_it_rises():
-    """Over many pots, the lower half of the steam holds more of it than the upper one."""
-    lower, upper = 0.0, 0.0
+def test_steam_spreads_as_it_rises():
+    """Over many pots, it is narrower in its lowest quarter than in the one above the middle."""
+    low, high = 0.0, 0.0
     for seed in range(30):
-        cover = steam_opacity(room(seed), seed)
-        rows = (cover > 0.02).any(1).nonzero().flatten()
-        middle = int(rows[0] + rows[-1]) // 2
-        lower, upper = lower + float(cover[middle:].sum()), upper + float(cover[:middle].sum())
-    assert lower > 1.1 * upper
+        width = (steam_opacity(room(seed), seed) > 0.05).float().sum(1)
+        rows = (width > 0).nonzero().flatten()
+        top, bottom = int(rows[0]), int(rows[-1]) + 1
+        quarter = (bottom - top) // 4
+        low += float(width[bottom - quarter :][:quarter].mean())
+        high += float(width[top + quarter : top + 2 * quarter].mean())
+    assert low < 0.8 * high
 
 
 def test_steam_is_near_white_lit_by_the_scene():
     dim, lit = room(0, low=5, high=60), room(0, low=80, high=250)
-    layers: list[SmokeLayer] = [Steam().layer(picture, generator(5)) for picture in (dim, lit)]
+    steam = Steam(shipped_layers())
+    layers: list[SmokeLayer] = [steam.layer(picture, generator(5)) for picture in (dim, lit)]
     colours = [(layer.grid_airlight.flatten(1).mean(1) + 1) / 2 for layer in layers]
     assert colours[0].mean() < colours[1].mean()
     for picture, colour in zip((dim, lit), colours, strict=True):

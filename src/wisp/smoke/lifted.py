@@ -27,8 +27,8 @@ from wisp.smoke.visibility import drawn_until_seen, prominence
 _ATTEMPTS = 6
 _VISIBLE = 0.12
 _PROMINENT = 0.12
-_PROMINENT_FAR = 0.02
-_FAR = (0.25, 0.65)
+_PROMINENT_FAR = 0.03
+_FAR = (0.3, 0.7)
 _WINDOW_PX = (240, 160)
 """Rows and columns of a layer's piece that is laid into a plume."""
 
@@ -100,7 +100,7 @@ def shrink(dice: Dice, layer: LiftedLayer, rows: int, columns: int, scale: float
     within = 1 - (x**2 + y[:, None] ** 2).sqrt() + 0.2 * ragged.clamp(-2, 2)
     # Zero at the piece's own border, whatever the noise.
     border = (1 - x.abs()).clamp(max=0.2) * (1 - y.abs()).clamp(max=0.2)[:, None] / 0.04
-    fade = (within / 0.7).clamp(0, 1) * border
+    fade = (within / 0.45).clamp(0, 1) * border
     fade = fade * fade * (3 - 2 * fade)
     top = int(dice.uniform() * (rows - tall + 1))
     left = int(dice.uniform() * (columns - wide + 1))

@@ -128,8 +128,8 @@ def add_condition(config: SynthConfig, seed: int, pixels: NDArray[np.uint8]) -> 
 
 def _add_lookalike(kind: str, pixels: NDArray[np.uint8], seed: int) -> None:
     # The same whatever the model: data sets of different smoke have the same look-alikes.
-    layers = shipped_layers() if kind == "steam" else ()
-    add_lookalike(kind, torch.from_numpy(pixels), torch.Generator().manual_seed(seed), layers)
+    draws = torch.Generator().manual_seed(seed)
+    add_lookalike(kind, torch.from_numpy(pixels), draws, shipped_layers())
 
 
 def _render_smoky(

@@ -1,7 +1,7 @@
-"""Steam over a pot: thin, white, soft, and gone before it has risen far.
+"""Steam over a pot: thin, white and soft; it spreads as it rises, and is gone.
 
-Its folds are those of real smoke where layers of it are given. A detector that knows smoke by the
-folds of real smoke and steam by those of noise has not learned what tells them apart.
+Its folds are those of real smoke. A detector that knew smoke by the folds of real smoke, and steam
+by those of noise, would not have learned what tells them apart.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from wisp.smoke.lifted import LiftedLayer, fill_plume, folded_window
-from wisp.smoke.noise import GRID_PX, Dice, blur, coordinates, fbm, warp
+from wisp.smoke.noise import GRID_PX, Dice, coordinates
 from wisp.smoke.optics import coverage, opacity
 from wisp.smoke.placement import SourceBox
 from wisp.smoke.procedural import RandomSmoke, ambient_light
@@ -22,15 +22,13 @@ from wisp.smoke.visibility import drawn_until_seen, prominence
 
 STEAM_COVERAGE = (0.03, 0.35)
 """The part of a picture in which steam has an opacity above 0.1."""
-STEAM_PEAK = (0.25, 0.7)
+STEAM_PEAK = (0.3, 0.8)
 """The opacity of steam where it is densest; the wider it has spread, the less."""
 _PLAIN_CHANGE = 0.08
 """The change of a pixel, as a part of the range, by which steam is seen."""
 _PROMINENT = 0.04
 """The part of a picture that steam should change so: what nobody sees teaches nothing."""
 _LARGEST = 2.0
-_FOLDED = 0.7
-"""How often steam has the folds of real smoke, where there are any."""
 _SOURCE_HEIGHT = 0.05
 _ATTEMPTS = 12
 
@@ -39,28 +37,26 @@ _ATTEMPTS = 12
 class Steam(RandomSmoke):
     """Steam that rises from one or two pots, a pure function of the generator and the picture.
 
-    ``layers`` of real smoke lend it their folds; with none it has those of noise.
+    ``layers`` of real smoke lend it their folds.
     """
 
-    layers: Sequence[LiftedLayer] = ()
+    layers: Sequence[LiftedLayer]
     grid_px: int = GRID_PX
 
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
         # The steam of a pot, near or far, just risen or spread through half the room.
         size = dice.log_uniform(0.8, _LARGEST)
-        peak = min(STEAM_PEAK[1], dice.uniform(0.4, 0.7) / size**0.5)
+        peak = min(STEAM_PEAK[1], dice.uniform(0.45, 0.8) / size**0.3)
         airlight = _airlight(dice, scene)[:, None, None].expand(3, rows, columns) * 2 - 1
         least, most = STEAM_COVERAGE
-        folds = None
-        if self.layers and dice.coin(_FOLDED):
-            folds = folded_window(dice, self.layers)
+        folds = folded_window(dice, self.layers)
 
         # Drawn anew, elsewhere, larger or smaller, until it can be seen and does not fill the view.
         def draw() -> tuple[Tensor, Tensor, float]:
             nonlocal size
-            tau = self._rising(dice, rows, columns, scene, size, folds)
+            tau = _rising(dice, folds, rows, columns, scene, size)
             if dice.coin(0.3):
-                tau = tau + 0.7 * self._rising(dice, rows, columns, scene, 0.7 * size, folds)
+                tau = tau + 0.7 * _rising(dice, folds, rows, columns, scene, 0.7 * size)
             tau = tau * (-math.log1p(-peak) / float(tau.max().clamp(min=1e-6)))
             cover = opacity(tau)
             covered = coverage(cover)
@@ -75,59 +71,15 @@ class Steam(RandomSmoke):
 
         return drawn_until_seen(draw, shown, _PROMINENT, _ATTEMPTS)[0], airlight
 
-    def _rising(
-        self,
-        dice: Dice,
-        rows: int,
-        columns: int,
-        scene: Tensor,
-        size: float,
-        folds: LiftedLayer | None,
-    ) -> Tensor:
-        """Density [rows, columns] ≥ 0 of the steam of one pot, of order 1."""
-        x, y = coordinates(rows, columns)
-        pot_x, pot_y = _place(dice, rows, columns, scene)
-        if folds is not None:
-            return _folded(dice, folds, rows, columns, (pot_x, pot_y), size)
-        wide, tall = size * dice.uniform(0.05, 0.12), math.sqrt(size) * dice.uniform(0.2, 0.42)
-        spread, lean = dice.uniform(0.2, 0.9), dice.uniform(-0.35, 0.35)
-        swirl_x, swirl_y = (
-            fbm(dice, rows, columns, cells=dice.uniform(4.0, 8.0), octaves=4) for _ in range(2)
-        )
-        up = pot_y - y + 0.12 * wide * swirl_y
-        height = up.clamp(min=0) / tall
-        local = wide * (1 + spread * height)
-        aside = (
-            x - pot_x - lean * up.clamp(min=0) + 0.45 * wide * height.clamp(max=1) * swirl_x
-        ) / local
-        envelope = torch.exp(-(aside**2) - (up.clamp(max=0) / (0.6 * wide)) ** 2 - height**2)
-        strands = fbm(
-            dice,
-            rows,
-            columns,
-            cells=dice.uniform(7.0, 13.0) / size,
-            octaves=4,
-            stretch=(1.0, dice.uniform(1.3, 2.2)),
-        )
-        strands = warp(strands, 0.35 * wide * swirl_x, 0.35 * wide * swirl_y)
-        torn = (1 + dice.uniform(0.25, 0.55) * strands).clamp(min=0)
-        # Even where it is dense, and torn where it thins out.
-        body = 1 - torch.exp(-1.6 * blur(envelope * torn, 0.005))
-        return (body - dice.uniform(0.02, 0.05)).clamp(min=0)
 
-
-def _folded(
-    dice: Dice,
-    folds: LiftedLayer,
-    rows: int,
-    columns: int,
-    pot: tuple[float, float],
-    size: float,
+def _rising(
+    dice: Dice, folds: LiftedLayer, rows: int, columns: int, scene: Tensor, size: float
 ) -> Tensor:
-    """Density of the steam of a ``pot`` (x, y), folded as real smoke is."""
+    """Density [rows, columns] ≥ 0 of the steam of one pot, of order 1."""
+    x, y = _place(dice, rows, columns, scene)
     right, bottom = columns / max(rows, columns), rows / max(rows, columns)
     wide, tall = size * dice.uniform(0.1, 0.3), math.sqrt(size) * dice.uniform(0.35, 0.8)
-    (x, y), height = pot, _SOURCE_HEIGHT
+    height = _SOURCE_HEIGHT
     box = SourceBox((x - wide / 2) / right, (y - height) / bottom, wide / right, height / bottom)
     density = fill_plume(dice, folds, rows, columns, box).density
     up = (y - coordinates(rows, columns)[1]).clamp(min=0) / tall
@@ -160,9 +112,9 @@ def _airlight(dice: Dice, scene: Tensor) -> Tensor:
     return (brightness * tint).clamp(max=1.0)
 
 
-def steam(dice: Dice, pixels: Tensor, layers: Sequence[LiftedLayer] = ()) -> None:
+def steam(dice: Dice, pixels: Tensor, layers: Sequence[LiftedLayer]) -> None:
     """Steam over ``pixels`` uint8 [H, W, 3], in place, with the folds of ``layers``; it makes no
     pixel darker."""
     before = pixels.clone()
-    Steam(layers=layers).layer(pixels, dice.generator).apply(pixels, keep_density=False)
+    Steam(layers).layer(pixels, dice.generator).apply(pixels, keep_density=False)
     torch.maximum(pixels, before, out=pixels)
