@@ -34,6 +34,7 @@ SYNTH: dict[str, Any] = {"strength": "0.8:1.8", "negatives": "steam", "seed": SE
 CLASSIFY: dict[str, Any] = {
     "backbone": "mobilenetv2_100",
     "size": 160,
+    "members": 2,
     "steps": 100,
     "validate_every": 25,
     "threshold": "fpr05",
