@@ -3,7 +3,8 @@
     python docs/layered.py coffee.png chelsea.png rocket.jpg
 
 The photos are those of scikit-image's `skimage/data` (all CC0: Rachel Michetti, Stéfan van der
-Walt, SpaceX). The smoke that is lifted is procedural. Seeds are counted from 0, none was left out.
+Walt, SpaceX). The smoke that is lifted is procedural. Seeds are counted from 0 (lifting) and 1
+(adding: with a small cloud among them), none was left out.
 """
 
 from __future__ import annotations
@@ -64,14 +65,15 @@ def adding(photos: list[Image.Image]) -> None:
     """Clean, under a layer of the bank at strengths 0.5, 1 and 2, and the mask at 1."""
     model = wisp.load("layered")
     rows = []
-    for seed, picture in enumerate(photos):
+    for seed, picture in enumerate(photos, start=1):
         made = [model.add_smoke(picture, strength, seed) for strength in (0.5, 1.0, 2.0)]
         rows.append([picture, *(one.image for one in made), made[1].mask])
     sheet(rows, HERE / "adding.jpg")
 
 
 if __name__ == "__main__":
-    sources = [images.center_crop(images.decode(Path(name)), 300) for name in sys.argv[1:]]
-    squares = [images.squash(photo, TILE_PX) for photo in sources]
+    photos = [images.decode(Path(name)) for name in sys.argv[1:]]
+    middles = [images.center_crop(photo, min(photo.size)) for photo in photos]
+    squares = [images.squash(photo, TILE_PX) for photo in middles]
     lifting(squares)
     adding(squares)
