@@ -21,7 +21,7 @@ from wisp.data import LayerBank, Lift, write_bank
 from wisp.data.bank import decode_layer, encode_layer
 from wisp.errors import InputError
 from wisp.rundir import RunDir, write_json
-from wisp.smoke import LiftedLayer, LiftedSmoke, SourceBox, opacity
+from wisp.smoke import LiftedLayer, LiftedSmoke, SourceBox, lifted, opacity
 from wisp.smoke.lifted import crop, mirror, mix, shade, shrink, smooth_airlight, stir
 from wisp.smoke.noise import Dice
 from wisp.smoke.visibility import drawn_until_seen, prominence
@@ -57,7 +57,7 @@ def test_a_crop_invents_no_smoke(seed, rows, columns):
 
 
 @QUICK
-@given(seeds, st.integers(160, 384), st.integers(160, 384), st.floats(0.3, 0.65))
+@given(seeds, st.integers(240, 384), st.integers(240, 384), st.floats(*lifted._FAR))
 def test_a_shrunk_layer_is_a_small_cloud_that_fades_to_its_border(seed, rows, columns, scale):
     """Of a layer that is all but opaque up to its border: the hardest to end without an edge."""
     full = LiftedLayer(torch.full((48, 64), 5.0), torch.rand(3, 48, 64, generator=draws(seed)))
@@ -83,7 +83,7 @@ def test_distant_smoke_covers_a_small_part_but_can_be_seen():
         cover = opacity(layer.grid_density)
         assert 0.02 < float((cover > 0.1).float().mean()) < 0.42
         seen.append(prominence(cover, layer.grid_airlight, (scene[:, :24, :24] + 1) / 2))
-    assert min(seen) >= 0.02
+    assert min(seen) >= lifted._PROMINENT_FAR
 
 
 def test_a_source_has_no_distance():

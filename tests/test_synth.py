@@ -254,6 +254,13 @@ def test_boxes_for_coco_and_yolo(photos, tmp_path):
     assert settings["names"] == {0: "smoke"}
 
 
+def test_a_single_photo_has_no_validation_part_and_data_yaml_says_so(photos, tmp_path):
+    out = make(photos, tmp_path / "set", limit=1).run
+    words = (out / "annotations" / "yolo" / "data.yaml").read_text()
+    assert "val: train.txt  # there is no validation part" in words
+    assert yaml.safe_load(words)["val"] == "train.txt"
+
+
 def test_pycocotools_opens_it(photos, tmp_path):
     from pycocotools.coco import COCO
 

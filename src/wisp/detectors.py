@@ -77,7 +77,10 @@ class DetectorSettings:
         for field in fields:
             if field.name not in saved and field.default is dataclasses.MISSING:
                 raise InputError(f"{path}: lacks '{field.name}'; train the detector again")
-        return cls(**{field.name: saved[field.name] for field in fields if field.name in saved})
+        settings = cls(**{field.name: saved[field.name] for field in fields if field.name in saved})
+        if settings.members < 1:
+            raise InputError(f"{path}: has {settings.members} members; train the detector again")
+        return settings
 
 
 def save_detector(folder: Path, detector: Detector | Ensemble, settings: DetectorSettings) -> None:

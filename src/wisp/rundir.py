@@ -238,12 +238,14 @@ class RunDir:
         path: Path,
         kind: str,
         config: Mapping[str, Any],
+        defaults: Mapping[str, Any],
         free_to_change: Sequence[str] = ("workers",),
     ) -> RunDir | None:
         """The run of ``kind`` to go on with in ``path``, or None if the folder is free.
 
         Raises InputError when ``path`` holds something else, a finished run, or one whose
-        configuration differs from ``config`` in more than ``free_to_change``.
+        configuration differs from ``config`` in more than ``free_to_change``. What it does not
+        name, having been begun by an earlier version, is as in ``defaults``.
         """
         path = Path(path)
         if not (path / "config.json").exists():
@@ -256,7 +258,7 @@ class RunDir:
             raise InputError(
                 f"--out {path} holds {state} '{run.kind}' run; name another folder or remove it"
             )
-        before = run.config
+        before = {**defaults, **run.config}
         for key in config:
             if key not in free_to_change and before.get(key) != config[key]:
                 name = key.upper() if key in _POSITIONAL else f"--{key.replace('_', '-')}"

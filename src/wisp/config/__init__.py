@@ -19,7 +19,7 @@ from wisp.config.compare import REAL, CompareConfig, Contender, parse_models
 from wisp.config.demo import DemoConfig
 from wisp.config.evaluate import EvaluateConfig
 from wisp.config.predict import PredictConfig
-from wisp.config.saved import from_json, to_json
+from wisp.config.saved import defaults, from_json, to_json
 from wisp.config.synth import SynthConfig
 from wisp.config.train import TRAIN_DEFAULTS, TrainConfig
 
@@ -37,6 +37,7 @@ __all__ = [
     "PredictConfig",
     "SynthConfig",
     "TrainConfig",
+    "defaults",
     "from_json",
     "parse_models",
     "parse_negatives",

@@ -67,7 +67,7 @@ class ClassifyConfig:
     weight_decay: float = 0.01
     """AdamW's weight decay."""
     augment: bool = True
-    """Random crop, flip, colour, blur, noise and JPEG, alike for every class."""
+    """Random crop, flip, colour, exposure, blur, bars, noise and JPEG, alike for every class."""
     balance: bool = True
     """Show every class equally often."""
     freeze_norm: bool = True

@@ -32,3 +32,17 @@ def from_json(kind: type[C], values: Mapping[str, Any]) -> C:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InputError(f"config.json: {place}: {first['msg']}") from None
+
+
+def defaults(kind: type[Any]) -> dict[str, Any]:
+    """The default values of a ``kind`` of configuration, where it has some, as JSON values.
+
+    What a run of an earlier version does not know of was as the default is.
+    """
+    from pydantic import TypeAdapter
+
+    return {
+        field.name: TypeAdapter(Any).dump_python(field.default, mode="json")
+        for field in dataclasses.fields(kind)
+        if field.default is not dataclasses.MISSING
+    }

@@ -24,6 +24,7 @@ from PIL import Image
 from wisp.errors import InputError
 from wisp.rundir import atomic_file
 from wisp.smoke import LiftedLayer
+from wisp.smoke.optics import density_of
 
 BANK_FILE = "layers.zip"
 """What the bank is called in a run of ``wisp train --model layered``."""
@@ -85,7 +86,7 @@ def decode_layer(data: bytes) -> LiftedLayer:
     if min(rgba.shape[:2]) < _SMALLEST_PX:
         raise ValueError(f"{rgba.shape[1]} x {rgba.shape[0]} px are too few")
     picture = torch.from_numpy(rgba.astype(np.float32)) / 255
-    density = -torch.log1p(-picture[..., 3].clamp(max=0.995))
+    density = density_of(picture[..., 3].clamp(max=0.995))
     return LiftedLayer(density, picture[..., :3].permute(2, 0, 1) * 2 - 1)
 
 

@@ -61,20 +61,20 @@ class Detector(nn.Module):
 class Ensemble(nn.Module):
     """Detectors of the same classes, asked together: their logits are averaged.
 
-    Trained alike from other first weights and in another order, each has its own moods about what
-    it has never seen; what they agree on is steadier (Lakshminarayanan et al. 2017,
-    arXiv 1612.01474). It takes as many times as long.
+    Trained alike from another head and on other draws of the pictures, they differ in what they
+    make of pictures unlike those; the mean is steadier than each of them. (Lakshminarayanan et al.
+    2017, arXiv 1612.01474, average probabilities.) It takes as many times as long.
     """
 
     def __init__(self, members: Sequence[Detector]) -> None:
         super().__init__()
-        self._members = nn.ModuleList(members)
+        self.networks = nn.ModuleList(members)
         self.classes = members[0].classes
 
     @property
     def members(self) -> tuple[Detector, ...]:
         """The detectors, in the order they were trained."""
-        return tuple(cast(Iterator[Detector], iter(self._members)))
+        return tuple(cast(Iterator[Detector], iter(self.networks)))
 
     @property
     def backbone(self) -> Backbone:
@@ -83,7 +83,7 @@ class Ensemble(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [B, K] of ``images`` [B, 3, S, S] in [-1, 1]."""
-        return torch.stack([member(images) for member in self.members]).mean(0)
+        return torch.stack([member(images).float() for member in self.members]).mean(0)
 
 
 def together(members: Sequence[Detector]) -> Detector | Ensemble:

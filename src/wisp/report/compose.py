@@ -120,7 +120,9 @@ def _steps(chain: Chain) -> tuple[Step, ...]:
         )
     if chain.detector is not None:
         detector = load_detector(chain.detector)
-        steps.append(Step("Detector", f"{detector.backbone}, {detector.size} px", "detector"))
+        several = f"{detector.members} × " if detector.members > 1 else ""
+        words = f"{several}{detector.backbone}, {detector.size} px"
+        steps.append(Step("Detector", words, "detector"))
     if chain.evaluation is not None:
         evaluation = load_evaluation(chain.evaluation)
         steps.append(

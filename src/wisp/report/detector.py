@@ -143,6 +143,7 @@ def describe(detector: Detector) -> str:
         sentence += f", {wording.plural(detector.steps, 'step')}"
     if detector.seconds:
         sentence += f" in {wording.duration(detector.seconds)}"
+        sentence += " for all" if detector.members > 1 else ""
     return sentence + "."
 
 

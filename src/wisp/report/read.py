@@ -227,6 +227,12 @@ def _first(candidates: Mapping[str, RunFiles], kind: str) -> RunFiles | None:
     return next((run for run in candidates.values() if run.kind == kind), None)
 
 
+def _made_by(dataset: RunFiles) -> RunFiles | None:
+    """The training whose smoke is in ``dataset``; that of its look-alikes is another matter."""
+    parents = {name: run for name, run in dataset.parents().items() if name != "lookalikes"}
+    return _first(parents, "train")
+
+
 @dataclasses.dataclass(frozen=True)
 class Chain:
     """The runs a result came from, as far as they can still be found."""
@@ -239,7 +245,7 @@ class Chain:
 
     def source_of(self, dataset: RunFiles) -> RunFiles | None:
         """The training run whose model made ``dataset``."""
-        made_by = _first(dataset.parents(), "train")
+        made_by = _made_by(dataset)
         if made_by is None:
             return None
         return next((one for one in self.sources if one.path == made_by.path), made_by)
@@ -286,7 +292,7 @@ def follow(run: RunFiles) -> Chain:
         datasets = [parent for parent in detector.parents().values() if parent.kind == "synth"]
     sources: dict[Path, RunFiles] = {run.path: run} if run.kind == "train" else {}
     for dataset in datasets:
-        if (source := _first(dataset.parents(), "train")) is not None:
+        if (source := _made_by(dataset)) is not None:
             sources.setdefault(source.path, source)
     return Chain(
         run if run.kind == "compare" else None,

@@ -178,7 +178,7 @@ class LiftedSmoke(PlaceableSmoke):
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
         if self.source is not None:  # its plume may be as small as it is
             window = folded_window(dice, self.layers)
-            plume = fill_plume(dice, window, rows, columns, self.source)
+            plume = fill_plume(dice, folds_of(window), rows, columns, self.source)
             drawn = relight(dice, plume, scene)
         else:
             distant = dice.coin(self.distant)
@@ -241,15 +241,19 @@ def folded_window(dice: Dice, layers: Sequence[LiftedLayer]) -> LiftedLayer:
     return mirror(window) if dice.coin(0.5) else window
 
 
+def folds_of(window: LiftedLayer) -> Tensor:
+    """How the smoke in ``window`` is folded, and its colours, [4, h, w]: see :func:`fill_plume`."""
+    return torch.cat([folding(window)[None], colours(window)])
+
+
 def fill_plume(
-    dice: Dice, window: LiftedLayer, rows: int, columns: int, source: SourceBox
+    dice: Dice, folds: Tensor, rows: int, columns: int, source: SourceBox
 ) -> LiftedLayer:
-    """A plume from ``source`` on the grid [rows, columns], with the folds and the colours of the
-    smoke in ``window``."""
+    """A plume from ``source`` on the grid [rows, columns], with ``folds`` [4, h, w] of real
+    smoke."""
     plume = rising_plume(dice, rows, columns, source)
     across = dice.uniform(2.6, 3.6)
     along = across * _WINDOW_PX[0] / _WINDOW_PX[1] * dice.uniform(1.0, 1.5)
-    folds = torch.cat([folding(window)[None], colours(window)])
     laid = plume.read(folds, across, along, dice.uniform())
     density = dice.log_uniform(*SOURCE_DENSITY) * plume.fill(laid[0]).density
     return LiftedLayer(density, laid[1:])

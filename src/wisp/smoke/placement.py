@@ -32,7 +32,7 @@ _NOISE_SPAN = 9.0
 @dataclasses.dataclass(frozen=True)
 class SourceBox:
     """Where smoke comes from: left ``x``, top ``y``, ``width`` and ``height``, in fractions of the
-    picture's width and height; of some area, and inside the picture."""
+    picture's width and height; of some area. A box that a user names is inside the picture."""
 
     x: float
     y: float

@@ -54,8 +54,8 @@ class ClassifyResult:
     stopped: Stopped
     seconds: float
     notes: list[str]
-    members: int = 1
-    """Detectors that were trained."""
+    member_steps: list[int]
+    """Steps of each detector whose logits are averaged."""
 
     def summary(self) -> str:
         """A few lines for the user."""
@@ -71,9 +71,10 @@ class ClassifyResult:
 
     @property
     def _trained(self) -> str:
-        if self.members == 1:
+        if len(self.member_steps) == 1:
             return f"Detector trained for {self.steps} steps"
-        return f"Detector of {self.members} members trained for {self.steps} steps each"
+        steps = " and ".join(str(steps) for steps in self.member_steps)
+        return f"Detector of {len(self.member_steps)} members trained for {steps} steps"
 
 
 def run(config: ClassifyConfig) -> ClassifyResult:
@@ -106,16 +107,20 @@ def run(config: ClassifyConfig) -> ClassifyResult:
     _announce(parts)
     members: list[Detector] = []
     outcomes: list[Outcome] = []
+    left_out: int | None = None
     for number in range(config.members):
-        own = _of_member(config, number)
-        member = _new_member(backbone, parts, own, number, engine)
         try:
+            own = _of_member(config, number)
+            member = _new_member(backbone, parts, own, number, engine)
             outcome = _Training(member, parts, own, engine, folder, number).run()
         except KeyboardInterrupt:
             if not members:
                 raise
-            say(f"stopped in member {number + 1}; going on without it")
-            outcomes[-1] = dataclasses.replace(outcomes[-1], stopped="interrupted")
+            left_out = number
+            break
+        # Half a training beside a whole one: the others are better without it.
+        if outcome.stopped == "interrupted" and members:
+            left_out = number
             break
         members.append(member)
         outcomes.append(outcome)
@@ -140,7 +145,7 @@ def run(config: ClassifyConfig) -> ClassifyResult:
         members=len(members),
     )
     save_detector(folder.path, detector, settings)
-    result = _result(config, parts, outcomes, validated, time.monotonic() - start_s)
+    result = _result(config, parts, outcomes, left_out, validated, time.monotonic() - start_s)
     write_json(folder.path / "result.json", {**dataclasses.asdict(result), "run": str(config.out)})
     return result
 
@@ -159,10 +164,12 @@ def _new_member(
     backbone: Backbone, parts: Parts, config: ClassifyConfig, number: int, engine: Engine
 ) -> Detector:
     """An untrained detector on a backbone of its own."""
+    own = copy.deepcopy(backbone)
     if number:
         torch.manual_seed(config.seed)
+        if config.weights == "none":
+            own = load_backbone(config.backbone, "none", config.size)
     freeze = config.freeze_norm or config.finetune == "head"
-    own = copy.deepcopy(backbone)
     return Detector(own, parts.classes, config.hidden, freeze).to(engine.device)
 
 
@@ -295,14 +302,21 @@ def _result(
     config: ClassifyConfig,
     parts: Parts,
     outcomes: Sequence[Outcome],
+    left_out: int | None,
     validated: Validated,
     seconds: float,
 ) -> ClassifyResult:
     notes = list(parts.notes)
-    first, last = outcomes[0], outcomes[-1]
-    if last.stopped == "interrupted":
-        which = f" of member {len(outcomes)} of {config.members}" if config.members > 1 else ""
-        notes.append(f"Stopped by Ctrl-C at step {last.steps} of {config.steps}{which}.")
+    first, stopped = outcomes[0], outcomes[-1].stopped
+    several = config.members > 1
+    if left_out is not None:
+        stopped = "interrupted"
+        notes.append(
+            f"Stopped by Ctrl-C in member {left_out + 1} of {config.members}, which is left out."
+        )
+    elif stopped == "interrupted":
+        which = f" of member 1 of {config.members}" if several else ""
+        notes.append(f"Stopped by Ctrl-C at step {first.steps} of {config.steps}{which}.")
     return ClassifyResult(
         run=config.out,
         classes=parts.classes,
@@ -317,8 +331,8 @@ def _result(
         skipped=len(parts.skipped),
         steps=first.steps,
         best_step=first.best_step,
-        stopped=last.stopped,
+        stopped=stopped,
         seconds=round(seconds, 1),
         notes=notes,
-        members=len(outcomes),
+        member_steps=[outcome.steps for outcome in outcomes],
     )

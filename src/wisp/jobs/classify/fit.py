@@ -146,7 +146,7 @@ def fit(
     config: ClassifyConfig,
     engine: Engine,
     log: Callable[[Mapping[str, object]], None],
-    label: str = "training the detector",
+    label: str,
 ) -> Outcome:
     """Train ``model`` with AdamW and restore its best weights.
 

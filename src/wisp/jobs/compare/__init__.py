@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wisp.config import ClassifyConfig, CompareConfig, Contender, to_json
+from wisp.config import ClassifyConfig, CompareConfig, Contender, defaults, to_json
 from wisp.engine import make_engine
 from wisp.errors import StoppedError
 from wisp.jobs import classify, evaluate
@@ -81,7 +81,7 @@ def run(config: CompareConfig) -> CompareResult:
             holds something else or was begun with other flags.
         StoppedError: Ctrl-C while a detector was trained.
     """
-    begun = RunDir.unfinished(config.out, "compare", to_json(config))
+    begun = RunDir.unfinished(config.out, "compare", to_json(config), defaults(CompareConfig))
     inputs = read_inputs(config)
     folder = begun or RunDir.create(config.out, "compare", to_json(config))
     engine = make_engine(config.device, config.precision, config.seed)

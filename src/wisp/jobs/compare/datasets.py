@@ -18,7 +18,15 @@ from wisp.images import Scanned, Skipped, decode, encode_jpeg, find_images, scan
 from wisp.jobs import synth
 from wisp.jobs.synth.annotations import write_metadata
 from wisp.jobs.synth.plan import Photo, draw, make_plan, picture_seed
-from wisp.jobs.synth.render import Row, add_condition, metadata_row, quality_of, write_negative
+from wisp.jobs.synth.render import (
+    Row,
+    add_condition,
+    layers_for,
+    lookalike_parents,
+    metadata_row,
+    quality_of,
+    write_negative,
+)
 from wisp.progress import progress
 from wisp.rundir import RunDir, read_jsonl, write_bytes, write_json
 
@@ -129,7 +137,9 @@ def _collect(config: SynthConfig, smoky: str, photos: Photos) -> None:
     start_s = time.monotonic()
     clean, real = plan_real(config, smoky, photos)
     folder = _begin(config)
-    folder.write_inputs([photo.record() for photo in [*clean, *real]])
+    layers = layers_for(config)
+    records = [photo.record() for photo in [*clean, *real]]
+    folder.write_inputs(records, parents=lookalike_parents(config))
     jobs = [(photo, "clean", photo.clean_file(), photo.path) for photo in clean]
     for split in ("train", "validation"):
         partners = [photo for photo in clean if photo.split == split]
@@ -153,7 +163,10 @@ def _collect(config: SynthConfig, smoky: str, photos: Photos) -> None:
             ]
         write_bytes(folder.path / name, encode_jpeg(image, quality))
         row = metadata_row(config, photo, name, label)
-        return [row, *write_negative(config, folder.path, photo, np.asarray(image), quality)]
+        return [
+            row,
+            *write_negative(config, folder.path, photo, np.asarray(image), quality, layers),
+        ]
 
     rows: list[Row] = []
     with (

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from wisp import shipped
-from wisp.config import SynthConfig, parse_strength, to_json
+from wisp.config import SynthConfig, defaults, parse_strength, to_json
 from wisp.engine import torch_threads
 from wisp.errors import InputError, StoppedError
 from wisp.images import ImageFile, Skipped, UnreadableImageError, find_images, scan
@@ -26,7 +26,7 @@ from wisp.jobs.synth.annotations import write_boxes, write_card, write_metadata
 from wisp.jobs.synth.gallery import write_gallery
 from wisp.jobs.synth.plan import Photo, make_plan
 from wisp.jobs.synth.probe import measure_fingerprint
-from wisp.jobs.synth.render import Job, Row, render_photo
+from wisp.jobs.synth.render import Job, Row, layers_for, lookalike_parents, render_photo
 from wisp.models import SmokeModel, load
 from wisp.progress import format_duration, progress, say
 from wisp.rundir import RunDir, append_text, read_jsonl, write_json, write_jsonl
@@ -75,10 +75,11 @@ def run(config: SynthConfig) -> SynthResult:
     mistakes named in :mod:`wisp.models` and :mod:`wisp.manifest`; WispError when the disk is full.
     """
     start_s = time.monotonic()
-    folder = RunDir.unfinished(config.out, "synth", to_json(config))
+    folder = RunDir.unfinished(config.out, "synth", to_json(config), defaults(SynthConfig))
     resumed = folder is not None
     model = _load_model(config)
     reconstruct = _reconstructs(config, model)
+    layers = layers_for(config)
     workers = config.workers or os.cpu_count() or 1
     scanned, skipped = scan(_images_outside(config), workers, "reading photos")
     if not scanned:
@@ -98,7 +99,7 @@ def run(config: SynthConfig) -> SynthResult:
     )
     _write_inputs(folder, config, photos, skipped)
 
-    job = Job(config, folder.path, model, reconstruct)
+    job = Job(config, folder.path, model, reconstruct, layers)
     bad = _render_all(job, photos, finished, journal, workers)
     photos = [photo for photo in photos if photo.path not in {b.path for b in bad}]
     if not photos:
@@ -163,13 +164,14 @@ def _images_outside(config: SynthConfig) -> list[ImageFile]:
 def _write_inputs(
     folder: RunDir, config: SynthConfig, photos: Sequence[Photo], skipped: Sequence[Skipped]
 ) -> None:
-    parents = {}
+    parents: dict[str, Path] = {}
     if config.model != "procedural":
         model = shipped.resolve(config.model)
         for place in (model, *model.absolute().parents[:3]):
             if (place / "config.json").exists() and RunDir(place).kind == "train":
                 parents["model"] = place
                 break
+    parents |= lookalike_parents(config)
     folder.write_inputs(
         [photo.record() for photo in photos],
         parents=parents,

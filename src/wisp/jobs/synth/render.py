@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from wisp.config import SynthConfig
+from wisp import shipped
+from wisp.config import SynthConfig, parse_negatives
 from wisp.images import JpegRecipe, decode, encode_jpeg, jpeg_recipe
 from wisp.jobs.synth.plan import (
     Photo,
@@ -25,7 +26,7 @@ from wisp.jobs.synth.plan import (
 )
 from wisp.models import Rendered, SmokeModel, shipped_layers
 from wisp.rundir import write_bytes
-from wisp.smoke import add_lookalike, box_of
+from wisp.smoke import LiftedLayer, add_lookalike, box_of
 
 _COVERED = 0.1
 _BOX_LEVEL = 0.05
@@ -45,6 +46,24 @@ class Job:
     out: Path
     model: SmokeModel
     reconstruct: bool
+    layers: Sequence[LiftedLayer] = ()
+    """Real smoke that lends steam its folds, see :func:`layers_for`."""
+
+
+def layers_for(config: SynthConfig) -> Sequence[LiftedLayer]:
+    """The layers that the look-alikes of ``config`` need: those that ship with wisp, for steam.
+
+    The same whatever the model: data sets of different smoke have the same look-alikes. Raises
+    InputError where they are needed and not installed.
+    """
+    return shipped_layers() if "steam" in parse_negatives(config.negatives) else ()
+
+
+def lookalike_parents(config: SynthConfig) -> dict[str, Path]:
+    """Where the look-alikes of ``config`` come from, for ``inputs.json``: the photos that lent
+    steam its folds count as seen."""
+    folder = shipped.find("layered") if layers_for(config) else None
+    return {} if folder is None else {"lookalikes": folder}
 
 
 def render_photo(job: Job, photo: Photo) -> list[Row]:
@@ -65,7 +84,7 @@ def render_photo(job: Job, photo: Photo) -> list[Row]:
     pixels = _pixels(image)
     del image
     repaint = job.model.reconstruct if job.reconstruct else None
-    rows += write_negative(job.config, job.out, photo, pixels, quality, repaint)
+    rows += write_negative(job.config, job.out, photo, pixels, quality, job.layers, repaint)
     for copy in range(1, job.config.per_photo + 1):
         last = copy == job.config.per_photo
         rows += _render_smoky(job, photo, copy, pixels if last else pixels.copy(), quality)
@@ -94,20 +113,21 @@ def write_negative(
     photo: Photo,
     pixels: NDArray[np.uint8],
     quality: int | JpegRecipe,
+    layers: Sequence[LiftedLayer],
     repaint: Callable[[Image.Image], Image.Image] | None = None,
 ) -> list[Row]:
     """Write the look-alike of ``photo`` that ``config`` asks for; its row, or none if it does not.
 
-    ``pixels`` are kept. ``repaint`` sends a picture through a generator pair. That comes last, as
-    with the smoky pictures: a blur over a generator's traces, or traces over a blur, would give the
-    class away.
+    ``pixels`` are kept; ``layers`` are those of :func:`layers_for`. ``repaint`` sends a picture
+    through a generator pair. That comes last, as with the smoky pictures: a blur over a generator's
+    traces, or traces over a blur, would give the class away.
     """
     drawn = picture_negative(config, photo)
     if drawn is None:
         return []
     kind, seed = drawn
     changed = pixels.copy()
-    _add_lookalike(kind, changed, seed)
+    _add_lookalike(kind, changed, seed, layers)
     image = Image.fromarray(changed)
     if repaint is not None:
         image = repaint(image)
@@ -126,10 +146,10 @@ def add_condition(config: SynthConfig, seed: int, pixels: NDArray[np.uint8]) -> 
     return drawn[0]
 
 
-def _add_lookalike(kind: str, pixels: NDArray[np.uint8], seed: int) -> None:
-    # The same whatever the model: data sets of different smoke have the same look-alikes.
-    draws = torch.Generator().manual_seed(seed)
-    add_lookalike(kind, torch.from_numpy(pixels), draws, shipped_layers())
+def _add_lookalike(
+    kind: str, pixels: NDArray[np.uint8], seed: int, layers: Sequence[LiftedLayer] = ()
+) -> None:
+    add_lookalike(kind, torch.from_numpy(pixels), torch.Generator().manual_seed(seed), layers)
 
 
 def _render_smoky(

@@ -1,9 +1,9 @@
 """What is taken for smoke and is none: steam, and faults of the camera.
 
 Each look-alike is a function of a :class:`~wisp.smoke.noise.Dice` and a picture uint8 [H, W, 3]
-(and, for steam, of layers of real smoke). It changes the picture in place, in blocks of rows: one
-of any size costs little memory. Sizes are fractions of the long side, so that a look-alike is the
-same at any resolution.
+(and, for steam, of layers of real smoke). It changes the picture in place, in blocks of rows, so
+that a large one takes little memory. Sizes are fractions of the long side, so that a look-alike is
+the same at any resolution.
 """
 
 from __future__ import annotations

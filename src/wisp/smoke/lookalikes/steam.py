@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from wisp.smoke.lifted import LiftedLayer, fill_plume, folded_window
+from wisp.smoke.lifted import LiftedLayer, fill_plume, folded_window, folds_of
 from wisp.smoke.noise import GRID_PX, Dice, coordinates
 from wisp.smoke.optics import coverage, opacity
 from wisp.smoke.placement import SourceBox
@@ -22,7 +22,7 @@ from wisp.smoke.visibility import drawn_until_seen, prominence
 
 STEAM_COVERAGE = (0.03, 0.35)
 """The part of a picture in which steam has an opacity above 0.1."""
-STEAM_PEAK = (0.3, 0.8)
+STEAM_PEAK = (0.45, 0.8)
 """The opacity of steam where it is densest; the wider it has spread, the less."""
 _PLAIN_CHANGE = 0.08
 """The change of a pixel, as a part of the range, by which steam is seen."""
@@ -30,6 +30,7 @@ _PROMINENT = 0.04
 """The part of a picture that steam should change so: what nobody sees teaches nothing."""
 _LARGEST = 2.0
 _SOURCE_HEIGHT = 0.05
+"""Of the long side: steam begins within so much of the pot's mouth."""
 _ATTEMPTS = 12
 
 
@@ -46,10 +47,10 @@ class Steam(RandomSmoke):
     def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
         # The steam of a pot, near or far, just risen or spread through half the room.
         size = dice.log_uniform(0.8, _LARGEST)
-        peak = min(STEAM_PEAK[1], dice.uniform(0.45, 0.8) / size**0.3)
+        peak = min(STEAM_PEAK[1], dice.uniform(*STEAM_PEAK) / size**0.3)
         airlight = _airlight(dice, scene)[:, None, None].expand(3, rows, columns) * 2 - 1
         least, most = STEAM_COVERAGE
-        folds = folded_window(dice, self.layers)
+        folds = folds_of(folded_window(dice, self.layers))
 
         # Drawn anew, elsewhere, larger or smaller, until it can be seen and does not fill the view.
         def draw() -> tuple[Tensor, Tensor, float]:
@@ -73,7 +74,7 @@ class Steam(RandomSmoke):
 
 
 def _rising(
-    dice: Dice, folds: LiftedLayer, rows: int, columns: int, scene: Tensor, size: float
+    dice: Dice, folds: Tensor, rows: int, columns: int, scene: Tensor, size: float
 ) -> Tensor:
     """Density [rows, columns] ≥ 0 of the steam of one pot, of order 1."""
     x, y = _place(dice, rows, columns, scene)
@@ -85,7 +86,8 @@ def _rising(
     up = (y - coordinates(rows, columns)[1]).clamp(min=0) / tall
     # It stays about as dense while it rises, and then is gone.
     density = density * torch.exp(-(up**2)) * (1 + 1.2 * up)
-    # Its densest spot is brought to the peak, but for what stands out of all else.
+    # Relative to what all but half a percent of the picture stays below: one dense knot in a
+    # plume would leave nothing of the rest.
     top = float(torch.quantile(density, 0.995))
     return (density / max(top, 1e-6)).clamp(max=1.3)
 
