@@ -18,7 +18,7 @@ from wisp.errors import InputError, StoppedError
 from wisp.images import jpeg_recipe
 from wisp.jobs import classify, compare
 from wisp.jobs.compare.datasets import Photos, make_dataset, plan_real, synth_config
-from wisp.rundir import RunDir, read_json, read_jsonl
+from wisp.rundir import RunDir, read_json, read_jsonl, write_json
 
 MODELS = "procedural,real,mix=procedural+real"
 
@@ -241,6 +241,12 @@ def test_a_killed_comparison_goes_on_and_comes_to_the_same(
     made = first.stat().st_mtime_ns
     with pytest.raises(InputError, match=r"unfinished 'compare' run with --steps 2, not 3"):
         compare.run(configured(photos, config.out, steps=3))
+    # As a version before there were members has begun it.
+    begun = read_json(config.out / "config.json")
+    assert begun.pop("members") == 1
+    write_json(config.out / "config.json", begun)
+    with pytest.raises(InputError, match=r"unfinished 'compare' run with --members 1, not 2"):
+        compare.run(configured(photos, config.out, members=2))
     result = compare.run(config)
     assert first.stat().st_mtime_ns == made
     assert read_json(result.run / "compare.json") == saved

@@ -20,12 +20,11 @@ from wisp.report import write_report
 from wisp.rundir import RunDir, read_json
 
 
-@pytest.fixture(scope="module")
-def detector(tmp_path_factory):
-    root = tmp_path_factory.mktemp("train")
+def trained(root, members=1):
     config = ClassifyConfig(
         (write_set(root / "set", 24),),
         out=root / "detector",
+        members=members,
         backbone="test_resnet",
         weights="none",
         size=32,
@@ -39,6 +38,11 @@ def detector(tmp_path_factory):
         device="cpu",
     )
     return classify.run(config).run
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("train"))
 
 
 @pytest.fixture(scope="module")
@@ -334,3 +338,32 @@ def test_overlay_glows_where_the_heat_is():
     hot, cold = shown[5], shown[75]
     assert hot.mean() > cold.mean() + 50
     assert (hot[:, 0] > hot[:, 2] + 30).all() and np.ptp(cold, axis=1).max() <= 1
+
+
+def test_an_ensemble_is_measured_and_shown_as_one_detector(tmp_path):
+    detector = trained(tmp_path, members=2)
+    real = write_set(tmp_path / "real", 20, first=100)
+    config = EvaluateConfig(
+        detector,
+        (real,),
+        out=tmp_path / "run",
+        bootstrap=100,
+        workers=0,
+        device="cpu",
+        precision="32",
+    )
+    result = evaluate.run(config)
+    assert result.figures["auroc"].value > 0.8
+    network, settings = load_detector(detector)
+    picture = sorted((real / "smoky").glob("*"))[0]
+    with torch.inference_mode():
+        square = read_square(picture, settings.size)[None]
+        each = [member(look) for member in network.members for look in (square, square.flip(-1))]
+        wanted = float(torch.stack(each).mean(0).softmax(1)[0, settings.positive_index])
+    rows = {Path(row["file"]): row for row in read_scores(result.run) if row["label"] == "smoky"}
+    row = next(row for path, row in rows.items() if path.name == picture.name)
+    assert float(row["score"]) == pytest.approx(wanted, abs=1e-4)
+    page = write_report(result.run).read_text(encoding="utf-8")
+    assert "2 × test_resnet" in page and "2 averaged, each test_resnet" in page
+    assert "Curves of the first of 2 members." in page
+    assert "(that of its first member, where it has several)" in page

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from test_synth import differences, make, photos, rows_of, save_photo, tiny_run, tree
+from wisp import shipped
 from wisp.config import LOOKALIKES, SynthConfig
 from wisp.errors import InputError, WispError
 from wisp.images import decode, encode_jpeg, find_images, jpeg_recipe, scan
@@ -21,6 +22,8 @@ from wisp.jobs.synth.plan import Photo, make_plan, picture_condition, picture_ne
 from wisp.jobs.synth.probe import measure_fingerprint
 from wisp.models import load, shipped_layers
 from wisp.report import write_report
+from wisp.report.read import RunFiles, follow
+from wisp.rundir import RunDir, read_json
 from wisp.smoke import add_lookalike
 
 __all__ = ["photos"]  # the fixture
@@ -339,3 +342,16 @@ def test_a_generator_repaints_look_alikes_last_as_it_does_the_smoky_pictures(pho
         seen.add(row["negative"] or f"under {row['condition']}")
         assert file == encoded(row, expected)
     assert seen == {"blur", "steam", "under blur"}
+
+
+@pytest.mark.parametrize(
+    ("negatives", "lends"), [("steam,blur", True), ("blur", False), ("", False)]
+)
+def test_photos_that_lent_steam_its_folds_count_as_seen(photos, tmp_path, negatives, lends):
+    """Whatever model the smoke is of; and that model is not taken for the source of the smoke."""
+    run = make(photos, tmp_path / "set", negatives=negatives, limit=3).run
+    lent = {row["sha256"] for row in read_json(shipped.FOLDER / "layered" / "inputs.json")["files"]}
+    seen = {record.sha256 for record in RunDir(run).files_seen()}
+    assert (lent <= seen) == lends and bool(lent & seen) == lends
+    chain = follow(RunFiles(run))
+    assert chain.source_of(chain.datasets[0]) is None and chain.sources == ()
