@@ -6,6 +6,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ _LONG_SIDE_PX = 960
 _NEGATIVES_PER_KIND = 2
 
 
-def write_gallery(out: Path, photos: Sequence[Photo], rows: Sequence[Row], seed: int) -> None:
+def write_gallery(
+    out: Path, photos: Sequence[Photo], rows: Sequence[Row], seed: int, workers: int
+) -> None:
     """``gallery/NNN-{before,after}.jpg``, ``NNN-mask.png`` and ``index.json``; of look-alikes, if
     there are any, ``negative-NNN.jpg`` and ``negatives.json``.
 
     Up to twelve photos, drawn from validation (from all, if there is no such part): not chosen for
-    their looks.
+    their looks. Large pictures are reduced by ``workers`` threads.
     """
     first: dict[str, Row] = {}
     for row in rows:
@@ -38,31 +41,39 @@ def write_gallery(out: Path, photos: Sequence[Photo], rows: Sequence[Row], seed:
     folder = out / "gallery"
     if folder.exists():
         shutil.rmtree(folder)
-    index: list[dict[str, Any]] = []
-    for number, photo in enumerate(chosen[:_PICTURES]):
-        row = first[str(photo.path)]
-        name = f"{number:03d}"
-        # Before is the photo itself: the clean class may show it reconstructed.
-        before = decode(photo.path, target_px=_LONG_SIDE_PX)
-        before.thumbnail((_LONG_SIDE_PX, _LONG_SIDE_PX), reducing_gap=2.0)
-        write_bytes(folder / f"{name}-before.jpg", encode_jpeg(before, 88))
-        write_bytes(folder / f"{name}-after.jpg", encode_jpeg(_small(out / row["file_name"]), 88))
-        mask = out / photo.mask_file(1, row.get("frame"))
-        if mask.exists():
-            write_bytes(folder / f"{name}-mask.png", encode_png(_small(mask)))
-        index.append(
-            {
-                "name": photo.name,
-                "before": f"{name}-before.jpg",
-                "after": f"{name}-after.jpg",
-                "mask": f"{name}-mask.png" if mask.exists() else None,
-                "strength": row["strength"],
-                "coverage": row["coverage"],
-                **({"condition": row["condition"]} if row.get("condition") else {}),
-            }
+    shown = chosen[:_PICTURES]
+    with ThreadPoolExecutor(workers) as pool:
+        index = list(
+            pool.map(
+                lambda number, photo: _write_example(out, number, photo, first[str(photo.path)]),
+                range(len(shown)),
+                shown,
+            )
         )
     write_json(folder / "index.json", index)
     _write_negatives(out, chosen, rows)
+
+
+def _write_example(out: Path, number: int, photo: Photo, row: Row) -> dict[str, Any]:
+    """The pictures of one photo; its entry of the index."""
+    folder, name = out / "gallery", f"{number:03d}"
+    # Before is the photo itself: the clean class may show it reconstructed.
+    before = decode(photo.path, target_px=_LONG_SIDE_PX)
+    before.thumbnail((_LONG_SIDE_PX, _LONG_SIDE_PX), reducing_gap=2.0)
+    write_bytes(folder / f"{name}-before.jpg", encode_jpeg(before, 88))
+    write_bytes(folder / f"{name}-after.jpg", encode_jpeg(_small(out / row["file_name"]), 88))
+    mask = out / photo.mask_file(1, row.get("frame"))
+    if mask.exists():
+        write_bytes(folder / f"{name}-mask.png", encode_png(_small(mask)))
+    return {
+        "name": photo.name,
+        "before": f"{name}-before.jpg",
+        "after": f"{name}-after.jpg",
+        "mask": f"{name}-mask.png" if mask.exists() else None,
+        "strength": row["strength"],
+        "coverage": row["coverage"],
+        **({"condition": row["condition"]} if row.get("condition") else {}),
+    }
 
 
 def _write_negatives(out: Path, chosen: Sequence[Photo], rows: Sequence[Row]) -> None:

@@ -107,7 +107,7 @@ def run(config: SynthConfig) -> SynthResult:
     skipped += bad
     rows = [row for photo in photos for row in finished[photo.name]]
     _write_inputs(folder, config, photos, skipped)
-    probe = _describe(job, photos, rows, len(skipped))
+    probe = _describe(job, photos, rows, len(skipped), workers)
     result = _result(job, photos, rows, skipped, probe, time.monotonic() - start_s)
     summary = dataclasses.asdict(result)
     summary.pop("run")
@@ -263,14 +263,14 @@ def _render_all(
 
 
 def _describe(
-    job: Job, photos: Sequence[Photo], rows: Sequence[Row], skipped: int
+    job: Job, photos: Sequence[Photo], rows: Sequence[Row], skipped: int, workers: int
 ) -> dict[str, Any] | None:
     """Write all that is not pictures; the probe's result, if it is wanted."""
     out, config = job.out, job.config
     write_metadata(out, rows)
     if job.model.exact_mask:
         write_boxes(out, rows)
-    write_gallery(out, photos, rows, config.seed)
+    write_gallery(out, photos, rows, config.seed, workers)
     probe = None
     if config.probe:
         probe = measure_fingerprint(out, photos, config.seed)
