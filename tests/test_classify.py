@@ -18,6 +18,7 @@ from wisp.errors import InputError, TrainingDivergedError
 from wisp.jobs import classify
 from wisp.jobs.classify.fit import Check, head_groups, network_groups, rate_factor
 from wisp.networks.backbone import load_backbone
+from wisp.report import write_report
 from wisp.rundir import RunDir, read_json, read_jsonl
 
 QUICK = {
@@ -159,6 +160,7 @@ def test_ctrl_c_in_a_later_member_leaves_it_out(labelled, tmp_path, monkeypatch,
     assert (result.member_steps, result.stopped) == ([5], "interrupted")
     assert result.notes[-1] == "Stopped by Ctrl-C in member 2 of 3, which is left out."
     assert load_detector(result.run)[1].members == 1
+    assert result.notes[-1] in write_report(result.run).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("augment", [False, True])

@@ -36,6 +36,7 @@ class Detector:
     histogram: Markup | None
     split: str
     members: int
+    notes: tuple[str, ...]
 
 
 def load_detector(run: RunFiles) -> Detector:
@@ -76,6 +77,7 @@ def load_detector(run: RunFiles) -> Detector:
         histogram=histogram,
         split=text(config.get("split"), "folder"),
         members=whole(saved.get("members"), 1),
+        notes=tuple(text(note) for note in sequence(result.get("notes"))),
     )
 
 

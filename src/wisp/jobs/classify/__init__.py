@@ -64,7 +64,8 @@ class ClassifyResult:
             f"{self.training_images} pictures: {self.run}",
             f"validation ({self.validation_images} pictures, {self.validation_groups} groups): "
             f"AUROC {self.auroc}, balanced accuracy {self.balanced_accuracy}",
-            f"threshold {self.threshold:.3f}, best step {self.best_step}",
+            f"threshold {self.threshold:.3f}, best step {self.best_step}"
+            + (" (of the first member)" if len(self.member_steps) > 1 else ""),
             *self.notes,
         ]
         return "\n".join(lines)
@@ -125,6 +126,7 @@ def run(config: ClassifyConfig) -> ClassifyResult:
         members.append(member)
         outcomes.append(outcome)
         if outcome.stopped == "interrupted":
+            say(f"going on with the best weights so far (step {outcome.best_step})")
             break
     detector = together(members)
     validated = validate_detector(

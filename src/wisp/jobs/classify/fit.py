@@ -194,7 +194,7 @@ def fit(
         if best.step == 0:
             raise
         stopped = "interrupted"
-        say(f"stopped at step {step}; going on with the best weights so far (step {best.step})")
+        say(f"stopped at step {step}")
     best.restore()
     return Outcome(stopped, step, best.step)
 
