@@ -8,6 +8,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,7 @@ from wisp.report import charts, lines, svg, verdict, wording, write_report
 from wisp.report.evaluation import Scores, load_evaluation
 from wisp.report.pictures import Pictures
 from wisp.report.read import Estimate, RunFiles, follow
+from wisp.report.results import gap_section
 from wisp.rundir import RunDir, read_json, write_json
 
 
@@ -535,3 +537,19 @@ def test_a_threshold_that_does_not_carry_over_is_said_beside_the_promise(chain, 
     assert "balanced accuracy falls from 0.95 to 0.70" in words.replace("0.96", "0.95")
     change(run, "metrics.json", balanced_accuracy=estimate(0.95, 0.02))
     assert "balanced accuracy falls" not in Page(write_report(run)).words
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "real", "said"),
+    [
+        (Estimate(0.19, 0.05, 0.4), 0.57, "nothing to carry over"),
+        (Estimate(0.6, 0.45, 0.75), 0.9, "nothing to carry over"),
+        (Estimate(0.95, 0.9, 0.98), 0.94, "what it learned carries over"),
+        (Estimate(0.95, 0.9, 0.98), 0.9, "most of what it learned carries over"),
+        (Estimate(0.95, 0.9, 0.98), 0.6, "does not exist"),
+    ],
+)
+def test_only_a_detector_that_learned_something_can_carry_it_over(synthetic, real, said):
+    measures = SimpleNamespace(auroc=Estimate(real), balanced_accuracy=Estimate())
+    section = gap_section(SimpleNamespace(measures=measures), synthetic, Estimate(), 40, 8)
+    assert said in section.data.sentence

@@ -72,7 +72,12 @@ def gap_section(
     if balanced.known and measures.balanced_accuracy.known:
         rows.append(("Balanced accuracy", balanced, measures.balanced_accuracy))
     lost = auroc.value - measures.auroc.value
-    if lost > 0.1:
+    if (auroc.low if auroc.low is not None else auroc.value) <= 0.5:
+        sentence = (
+            f"On its own synthetic photos it scores {wording.score(auroc.value)}, no better than "
+            "guessing could: there is nothing to carry over to these."
+        )
+    elif lost > 0.1:
         sentence = (
             f"A detector that scores {wording.score(auroc.value)} on its own synthetic photos "
             f"scores {wording.score(measures.auroc.value)} here. Whoever stops at the synthetic "
