@@ -11,7 +11,7 @@ from PIL import Image
 
 import wisp
 from labelled import write_class, write_set
-from wisp import metrics
+from wisp import metrics, shipped
 from wisp.config import CompareConfig, parse_models
 from wisp.data import LabelledSet
 from wisp.errors import InputError, StoppedError
@@ -127,6 +127,18 @@ def test_real_smoke_is_encoded_as_the_clean_class_is(photos, tmp_path):
     for row in read_jsonl(dataset / "metadata.jsonl"):
         recipes[row["label"]].add(jpeg_recipe(dataset / row["file_name"]))
     assert len(recipes["clean"]) == 2 and recipes["smoky"] == recipes["clean"]
+
+
+@pytest.mark.parametrize("negatives", ["steam", "blur"])
+def test_photos_that_lent_steam_its_folds_count_as_seen_by_real_smoke_too(
+    photos, tmp_path, negatives
+):
+    config = configured(photos, tmp_path / "run", negatives=negatives)
+    real = next(model for model in config.contenders if model.name == "real")
+    dataset = make_dataset(config, real, 0, tmp_path / "seed-0", Photos.read(config))
+    lent = {row["sha256"] for row in read_json(shipped.FOLDER / "layered" / "inputs.json")["files"]}
+    seen = {record.sha256 for record in RunDir(dataset).files_seen()}
+    assert (lent <= seen) == (negatives == "steam")
 
 
 def test_smoky_photos_are_no_more_than_clean_ones_and_follow_their_side(photos, tmp_path):

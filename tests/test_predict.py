@@ -95,6 +95,9 @@ def test_damaged_detectors_are_named(detector, pictures):
     write_json(detector / "detector.json", {**settings, "hidden": 8})
     with pytest.raises(InputError, match=r"does not fit detector\.json"):
         run()
+    write_json(detector / "detector.json", {**settings, "members": 0})
+    with pytest.raises(InputError, match="has 0 members"):
+        run()
     del settings["threshold"]
     write_json(detector / "detector.json", settings)
     with pytest.raises(InputError, match="lacks 'threshold'"):
