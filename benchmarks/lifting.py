@@ -21,7 +21,7 @@ import torch.nn.functional as F
 
 from wisp import images
 from wisp.manifest import make_groups
-from wisp.models.loading import load_lifter
+from wisp.models.lifters import load_lifter
 from wisp.networks.lifter import lift_steadily
 from wisp.rundir import machine, read_json, write_json
 from wisp.smoke import ProceduralSmoke, opacity

@@ -18,7 +18,7 @@ from PIL import Image
 
 import wisp
 from wisp import images
-from wisp.models.loading import load_lifter
+from wisp.models.lifters import load_lifter
 from wisp.networks.lifter import lift_steadily
 from wisp.smoke import LiftedLayer, opacity, remove_smoke, smooth_airlight
 

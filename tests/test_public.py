@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import wisp
 from wisp import config
@@ -77,6 +78,20 @@ def test_importing_has_no_side_effects(tmp_path):
     assert shown.stdout.strip() == "[]"
     assert shown.stderr == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("model", ["procedural", "layered"])
+def test_smoke_that_needs_no_network_loads_no_network_library(tmp_path, model):
+    """timm and torchvision take longer to import than a dozen photos take."""
+    Image.new("RGB", (64, 48), (90, 120, 150)).save(tmp_path / "a.jpg")
+    code = (
+        f"import sys, wisp; wisp.synth('a.jpg', out='out', model={model!r}, probe=False);"
+        "print(sorted({'timm', 'torchvision', 'lightning', 'torchmetrics'} & set(sys.modules)))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert shown.stdout.splitlines()[-1] == "[]"
 
 
 def test_examples_in_docstrings_are_true():

@@ -34,7 +34,7 @@ from wisp.errors import InputError
 from wisp.jobs import evaluate, predict, synth
 from wisp.jobs.train import lifting, loop
 from wisp.manifest import sha256_of
-from wisp.models.loading import load_lifter
+from wisp.models.lifters import load_lifter
 from wisp.networks.weights import halved
 from wisp.packing import pack_layered
 from wisp.rundir import RunDir, read_json

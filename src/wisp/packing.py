@@ -16,7 +16,8 @@ from wisp.checkpoint import load_checkpoint, save_checkpoint
 from wisp.data import BANK_FILE, LayerBank
 from wisp.detectors import MODEL_FILE, SETTINGS_FILE, load_detector
 from wisp.errors import InputError
-from wisp.models.loading import checkpoint_of, load_lifter
+from wisp.models.lifters import load_lifter
+from wisp.models.loading import checkpoint_of
 from wisp.networks.weights import halved
 from wisp.rundir import RunDir, read_json, write_bytes, write_json, write_text
 

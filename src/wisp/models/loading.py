@@ -18,9 +18,7 @@ from wisp.errors import InputError
 from wisp.models.base import SmokeModel
 from wisp.models.cyclegan import CycleGANModel, WorkingScale
 from wisp.models.drawn import DrawnModel
-from wisp.networks.backbone import load_backbone
 from wisp.networks.generator import ResnetGenerator
-from wisp.networks.lifter import SmokeLifter
 from wisp.rundir import RunDir, read_json
 from wisp.smoke import LiftedSmoke, ProceduralSmoke
 
@@ -28,7 +26,8 @@ _POSSIBLE = (
     "give procedural, layered (ships with wisp), a run of `wisp train`, one of its checkpoints, "
     "a generator file (*_net_G_*.pth, .pt, .safetensors) or a layer bank (.zip)"
 )
-_WEIGHTS = "model.safetensors"
+WEIGHTS_FILE = "model.safetensors"
+"""The weights in a checkpoint's folder."""
 
 
 def load(model: str | Path, *, device: Device = "cpu", precision: Precision = "32") -> SmokeModel:
@@ -57,7 +56,7 @@ def load(model: str | Path, *, device: Device = "cpu", precision: Precision = "3
             return _from_checkpoint(path, device, precision)
         return _from_checkpoint(checkpoint_of(path), device, precision)
     if path.is_file():
-        if path.name == _WEIGHTS and (path.parent / STATE_FILE).exists():
+        if path.name == WEIGHTS_FILE and (path.parent / STATE_FILE).exists():
             return _from_checkpoint(path.parent, device, precision)
         if path.suffix.lower() == ".zip":
             return _from_bank(path)
@@ -65,26 +64,6 @@ def load(model: str | Path, *, device: Device = "cpu", precision: Precision = "3
             raise InputError(f"--model {model}: is no file of weights; {_POSSIBLE}")
         return _assemble(str(model), read_tensors(path, "--model"), {}, device, precision)
     raise InputError(f"--model {model}: there is no such model, run or file; {_POSSIBLE}")
-
-
-def load_lifter(run: str | Path) -> SmokeLifter:
-    """R of a run of ``wisp train --model layered``, in evaluation mode, float32 on the CPU.
-
-    Its best checkpoint if it measured a distance, else its latest; averaged weights if there are
-    any. Or R of ``layered``, which ships with wisp. Raises InputError for anything else.
-    """
-    folder = checkpoint_of(shipped.resolve(run))
-    state = read_json(folder / STATE_FILE)
-    if state.get("kind") != "layered":
-        raise InputError(f"{run}: holds no layered model; name a run of wisp train --model layered")
-    network = SmokeLifter(load_backbone(str(state["backbone"]), "none"), int(state["channels"]))
-    tensors = _direction(read_tensors(folder / _WEIGHTS), "lifter")
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        detail = " ".join(str(error).split())[:300]
-        raise InputError(f"{folder}: does not hold the network it names ({detail})") from None
-    return network.eval()
 
 
 @functools.cache
@@ -128,8 +107,8 @@ def _from_checkpoint(folder: Path, device: Device, precision: Precision) -> Smok
                 f"{run}"
             )
         return _from_bank(run / BANK_FILE)
-    weights = folder / _WEIGHTS
-    wanted = state.get("files", {}).get(_WEIGHTS) if isinstance(state, dict) else None
+    weights = folder / WEIGHTS_FILE
+    wanted = state.get("files", {}).get(WEIGHTS_FILE) if isinstance(state, dict) else None
     found = weights.stat().st_size if weights.exists() else 0
     if wanted is not None and found != wanted:
         raise InputError(
@@ -145,8 +124,8 @@ def _assemble(
     device: Device,
     precision: Precision,
 ) -> CycleGANModel:
-    forward = _direction(tensors, "clean_to_smoky") or tensors
-    backward = _direction(tensors, "smoky_to_clean")
+    forward = direction(tensors, "clean_to_smoky") or tensors
+    backward = direction(tensors, "smoky_to_clean")
     clean_to_smoky = ResnetGenerator.from_state(forward, f"--model {name}")
     smoky_to_clean = ResnetGenerator.from_state(backward, f"--model {name}") if backward else None
     scale = WorkingScale()
@@ -158,8 +137,8 @@ def _assemble(
     return CycleGANModel(name, clean_to_smoky, smoky_to_clean, scale, engine)
 
 
-def _direction(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """The generator ``name``; averaged weights if there are any; empty if there is none."""
+def direction(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Weights of the network ``name``, averaged ones if there are any; empty if there are none."""
     for prefix in (f"ema.{name}.", f"{name}."):
         found = {
             key.removeprefix(prefix): value
