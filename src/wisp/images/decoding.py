@@ -79,6 +79,8 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    if _orientation(image) == 1:  # Pillow would copy it
+        return image
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # damaged EXIF data must not cost the picture
@@ -111,7 +113,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         over = image.convert("RGBA")
         white = Image.new("RGBA", over.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, over).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _check_file(path: Path) -> None:
