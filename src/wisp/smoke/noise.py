@@ -89,20 +89,24 @@ def fbm(
     ch. 14). ``stretch`` (x, y) scales the cells' size. ``billow`` folds each octave about zero,
     which makes round heads with sharp valleys between them, like cumulus.
     """
+    frequencies = [cells * 2**octave for octave in range(octaves)]
+    # The lattice always covers the whole square, so that draws do not depend on the aspect.
+    across, down = (
+        [max(2, math.ceil(frequency / part)) + 4 for frequency in frequencies] for part in stretch
+    )
+    lattices, shifts = [], []
+    for size in zip(down, across, strict=True):
+        lattices.append(dice.normal(*size))
+        shifts.append((dice.uniform(), dice.uniform()))
+    shift_x, shift_y = zip(*shifts, strict=True)
+    long_side = max(rows, columns)
+    columns_of = _taps(columns, long_side, [f / stretch[0] for f in frequencies], shift_x, across)
+    rows_of = _taps(rows, long_side, [f / stretch[1] for f in frequencies], shift_y, down)
     total = torch.zeros(rows, columns)
     power = 0.0
     amplitude = 1.0
-    for octave in range(octaves):
-        frequency = cells * 2**octave
-        across = max(2, math.ceil(frequency / stretch[0])) + 4
-        down = max(2, math.ceil(frequency / stretch[1])) + 4
-        # The lattice always covers the whole square, so that draws do not depend on the aspect.
-        long_side = max(rows, columns)
-        lattice = dice.normal(down, across)
-        shift_x, shift_y = dice.uniform(), dice.uniform()
-        x = (torch.arange(columns) + 0.5) / long_side * (frequency / stretch[0]) + 1 + shift_x
-        y = (torch.arange(rows) + 0.5) / long_side * (frequency / stretch[1]) + 1 + shift_y
-        layer = _taps(y, down) @ lattice @ _taps(x, across).T
+    for down_taps, lattice, across_taps in zip(rows_of, lattices, columns_of, strict=True):
+        layer = down_taps @ lattice @ across_taps.T
         if billow:
             layer = 0.9 - 1.6 * layer.abs()
         total += amplitude * layer
@@ -111,10 +115,26 @@ def fbm(
     return total / math.sqrt(power)
 
 
-def _taps(positions: Tensor, count: int) -> Tensor:
-    """Catmull-Rom interpolation at ``positions`` [n] as a matrix [n, count]."""
-    distance = (positions[:, None] - torch.arange(count)).abs()
-    return _catmull_rom(distance)
+def _taps(
+    cells: int,
+    long_side: int,
+    frequencies: Sequence[float],
+    shifts: Sequence[float],
+    counts: Sequence[int],
+) -> list[Tensor]:
+    """Per octave, the Catmull-Rom interpolation from a lattice of ``counts`` points to ``cells`` of
+    the grid, as a matrix [cells, count]; the lattice is moved by ``shifts`` in [0, 1) points.
+
+    All octaves at once: on a small grid, calls cost more than what they compute.
+    """
+    scaled = (torch.arange(cells) + 0.5) / long_side
+    positions = scaled * torch.tensor(frequencies)[:, None] + 1 + torch.tensor(shifts)[:, None]
+    index = positions.floor()[..., None] + torch.arange(-1, 3)
+    weights = _catmull_rom((positions[..., None] - index).abs())
+    return [
+        torch.zeros(cells, count).scatter_(1, neighbours, own)
+        for count, neighbours, own in zip(counts, index.long(), weights, strict=True)
+    ]
 
 
 def _catmull_rom(distance: Tensor) -> Tensor:
@@ -153,9 +173,10 @@ def blur(field: Tensor, sigma: float) -> Tensor:
     sigma_px = sigma * max(field.shape)
     if sigma_px < 0.3:
         return field
-    return (
-        _gauss_matrix(field.shape[0], sigma_px) @ field @ _gauss_matrix(field.shape[1], sigma_px).T
-    )
+    rows, columns = field.shape
+    down = _gauss_matrix(rows, sigma_px)
+    across = down if rows == columns else _gauss_matrix(columns, sigma_px)
+    return down @ field @ across.T
 
 
 def _gauss_matrix(count: int, sigma_px: float) -> Tensor:
