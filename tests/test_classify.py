@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from labelled import draw, write_class, write_set
+from wisp import cli
 from wisp.config import ClassifyConfig, from_json
 from wisp.data import LabelledSet
 from wisp.detectors import load_detector, read_square, score_pictures
@@ -29,7 +30,6 @@ QUICK = {
     "images_per_step": 16,
     "learning_rate": 3e-3,
     "backbone_learning_rate": 3e-3,
-    "freeze_norm": False,
     "validate_every": 10,
     "patience": 0,
     "workers": 0,
@@ -79,6 +79,13 @@ def test_full_training_learns_and_describes_itself(trained, labelled):
     for row in predictions:
         assert (float(row["score"]) >= trained.threshold) == (row["predicted"] == "smoky")
     assert json.loads((trained.run / "result.json").read_text())["auroc"]["value"] is not None
+
+
+def test_batch_norm_keeps_its_statistics_only_where_weights_gave_some(trained, labelled, tmp_path):
+    kept = classify.run(config(labelled, tmp_path / "kept", weights="random", steps=2))
+    for run, learned in ((trained.run, True), (kept.run, False)):
+        statistics = load_detector(run)[0].backbone.net.bn1.running_mean
+        assert bool((statistics != 0).any()) == learned
 
 
 def test_saved_detector_gives_the_validation_scores_again(trained):
@@ -194,7 +201,7 @@ def test_early_stop_restores_the_best_weights(labelled, tmp_path):
     assert checks[result.best_step] == min(checks.values())
 
 
-def test_ctrl_c_keeps_the_best_weights_so_far(labelled, tmp_path, monkeypatch):
+def test_ctrl_c_keeps_the_best_weights_so_far(labelled, tmp_path, monkeypatch, capsys):
     fit = importlib.import_module("wisp.jobs.classify.fit")
     real, calls = fit._step, []
 
@@ -209,6 +216,10 @@ def test_ctrl_c_keeps_the_best_weights_so_far(labelled, tmp_path, monkeypatch):
     assert (result.stopped, result.steps) == ("interrupted", 24)
     assert result.best_step in (10, 20) and "Ctrl-C" in result.notes[-1]
     load_detector(result.run)
+    calls.clear()
+    flags = [part for name, value in QUICK.items() for part in (f"--{name}", str(value))]
+    assert cli.main(["classify", str(labelled), "--out", str(tmp_path / "told"), *flags]) == 130
+    assert "Ctrl-C at step 24 of 40" in capsys.readouterr().out
     calls[:] = [1] * 20
     with pytest.raises(KeyboardInterrupt):
         classify.run(config(labelled, tmp_path / "early"))

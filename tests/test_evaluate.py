@@ -32,7 +32,6 @@ def trained(root, members=1):
         images_per_step=16,
         learning_rate=3e-3,
         backbone_learning_rate=3e-3,
-        freeze_norm=False,
         augment=False,
         workers=0,
         device="cpu",

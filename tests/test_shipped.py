@@ -50,7 +50,7 @@ TINY = {
     "SYNTH": {"seed": 3, "workers": 1, "probe": False},
     "CLASSIFY": {
         "backbone": "test_resnet", "size": 32, "steps": 30, "images_per_step": 16,
-        "learning_rate": 3e-3, "backbone_learning_rate": 3e-3, "freeze_norm": False,
+        "learning_rate": 3e-3, "backbone_learning_rate": 3e-3,
         "validate_every": 10, "workers": 0, "device": "cpu", "seed": 3,
     },
     "EVALUATE": {"bootstrap": 100, "pictures": 0, "workers": 0, "device": "cpu"},

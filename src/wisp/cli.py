@@ -19,7 +19,7 @@ from wisp.errors import InputError, WispError
 
 # name → (configuration class, one line for `wisp --help`)
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("DemoConfig", "the whole loop on a small rendered world, in five minutes"),
+    "demo": ("DemoConfig", "the whole loop on a small rendered world, in minutes"),
     "train": ("TrainConfig", "learn from unpaired photos to put smoke into clean ones"),
     "synth": ("SynthConfig", "make a labelled smoke data set from clean photos"),
     "classify": ("ClassifyConfig", "train a smoke detector on labelled data sets"),
@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("PredictConfig", "ask a detector about pictures"),
 }
 
+_STOPPED = 130
 _JSON = "--json besides prints one JSON object as the last line of stdout."
 _FOOTER = """
 Every command: --help for its flags; --json prints one JSON object as the last line of
@@ -118,7 +119,8 @@ def _one_sentence(box: str) -> str:
     return said
 
 
-def _run(name: str, arguments: Sequence[str], *, as_json: bool) -> None:
+def _run(name: str, arguments: Sequence[str], *, as_json: bool) -> int:
+    """Run the command, print what came of it; the exit code."""
     import dataclasses
 
     from wisp import api
@@ -127,6 +129,8 @@ def _run(name: str, arguments: Sequence[str], *, as_json: bool) -> None:
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     result = getattr(api, name)(**values)
     print(_told(result, as_json), file=sys.stdout, flush=True)  # noqa: T201
+    # A detector that was stopped early can be used, but is not what was asked for.
+    return _STOPPED if getattr(result, "stopped", None) == "interrupted" else 0
 
 
 def _told(result: Any, as_json: bool) -> str:  # noqa: ANN401 - the result of any command
@@ -154,7 +158,8 @@ def _unknown(name: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code (0 success, 1 failure, 2 wrong usage or input)."""
+    """Run one command; returns the exit code (0 success, 1 failure, 2 wrong usage or input,
+    130 stopped by Ctrl-C)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in arguments
     arguments = [argument for argument in arguments if argument != "--json"]
@@ -170,13 +175,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         return _fail(_unknown(name), 2)
     try:
-        _run(name, rest, as_json=as_json)
+        return _run(name, rest, as_json=as_json)
     except WispError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         # A second Ctrl-C would only tear the cleaning up of worker processes apart.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        return _fail("stopped by Ctrl-C; what was finished is kept", 130)
+        return _fail("stopped by Ctrl-C; what was finished is kept", _STOPPED)
     except MemoryError:
         return _fail(_NO_MEMORY, 1)
     except BrokenPipeError:  # `wisp predict … | head`: nobody reads any more
@@ -188,7 +193,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not _is_out_of_memory(error):
             raise
         return _fail(_NO_MEMORY, 1)
-    return 0
 
 
 _NO_MEMORY = "out of memory; lower --size, --images-per-step, --width or --workers"

@@ -71,7 +71,7 @@ class ClassifyConfig:
     balance: bool = True
     """Show every class equally often."""
     freeze_norm: bool = True
-    """Keep BatchNorm's ImageNet statistics (full only)."""
+    """Keep BatchNorm's ImageNet statistics (full only; with --weights none there are none)."""
     split: Literal["folder", "group", "file"] = "folder"
     """Validation part: as the folders say, or drawn anew by group, or by file (which leaks)."""
     validation: float = 0.2

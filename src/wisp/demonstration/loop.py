@@ -162,7 +162,6 @@ def run(config: DemoConfig) -> DemoResult:
             images_per_step=32,
             learning_rate=2e-3,
             backbone_learning_rate=2e-3,
-            freeze_norm=False,
             seed=config.seed,
             device=config.device,
         )

@@ -171,7 +171,8 @@ def _new_member(
         torch.manual_seed(config.seed)
         if config.weights == "none":
             own = load_backbone(config.backbone, "none", config.size)
-    freeze = config.freeze_norm or config.finetune == "head"
+    # Without weights there are no statistics to keep: unlearned ones would stay as they are.
+    freeze = config.finetune == "head" or (config.freeze_norm and config.weights != "none")
     return Detector(own, parts.classes, config.hidden, freeze).to(engine.device)
 
 
