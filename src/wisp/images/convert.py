@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +81,14 @@ def jpeg_recipe(path: Path) -> JpegRecipe | None:
     return JpegRecipe((tables * 2)[:2], max(0, subsampling))
 
 
+def _memory_file() -> BinaryIO:
+    """A file in memory. Where there are some with a descriptor, one of those: Pillow encodes into
+    such files while other threads go on, and into a BytesIO while they wait."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("picture"), "w+b")
+    return io.BytesIO()
+
+
 def encode_jpeg(image: ImageLike, quality: int | JpegRecipe = 95) -> bytes:
     """The picture as a baseline JPEG file without metadata.
 
@@ -87,17 +97,11 @@ def encode_jpeg(image: ImageLike, quality: int | JpegRecipe = 95) -> bytes:
     pixels = to_pil(image)
     if pixels.mode not in ("RGB", "L"):
         pixels = pixels.convert("RGB")
-    stream = io.BytesIO()
-    if isinstance(quality, JpegRecipe):
-        tables = [list(table) for table in quality.tables]
-        pixels.save(stream, "JPEG", qtables=tables, subsampling=quality.subsampling)
-    else:
-        pixels.save(stream, "JPEG", quality=quality)
-    return stream.getvalue()
-
-
-def encode_png(image: ImageLike) -> bytes:
-    """The picture as a PNG file, lossless."""
-    stream = io.BytesIO()
-    to_pil(image).save(stream, "PNG")
-    return stream.getvalue()
+    with _memory_file() as stream:
+        if isinstance(quality, JpegRecipe):
+            tables = [list(table) for table in quality.tables]
+            pixels.save(stream, "JPEG", qtables=tables, subsampling=quality.subsampling)
+        else:
+            pixels.save(stream, "JPEG", quality=quality)
+        stream.seek(0)
+        return stream.read()

@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
-from wisp.images import decode, encode_jpeg, encode_png
+from wisp.images import decode, encode_jpeg
 from wisp.jobs.synth.plan import Photo, draw
-from wisp.jobs.synth.render import Row
+from wisp.jobs.synth.render import Row, encode_mask
 from wisp.rundir import write_bytes, write_json
 
 _PICTURES = 12
@@ -64,7 +65,7 @@ def _write_example(out: Path, number: int, photo: Photo, row: Row) -> dict[str, 
     write_bytes(folder / f"{name}-after.jpg", encode_jpeg(_small(out / row["file_name"]), 88))
     mask = out / photo.mask_file(1, row.get("frame"))
     if mask.exists():
-        write_bytes(folder / f"{name}-mask.png", encode_png(_small(mask)))
+        write_bytes(folder / f"{name}-mask.png", encode_mask(np.asarray(_small(mask))))
     return {
         "name": photo.name,
         "before": f"{name}-before.jpg",

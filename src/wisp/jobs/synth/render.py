@@ -32,7 +32,7 @@ _COVERED = 0.1
 _BOX_LEVEL = 0.05
 _QUALITY_OF_OTHER_FORMATS = 95
 _PNG_FILTER_UP = 2
-_STRIP_ROWS = 32
+_STRIP_ROWS = 256
 
 Row = dict[str, Any]
 """A row of ``metadata.jsonl``."""
