@@ -82,10 +82,19 @@ def test_full_training_learns_and_describes_itself(trained, labelled):
 
 
 def test_batch_norm_keeps_its_statistics_only_where_weights_gave_some(trained, labelled, tmp_path):
-    kept = classify.run(config(labelled, tmp_path / "kept", weights="random", steps=2))
-    for run, learned in ((trained.run, True), (kept.run, False)):
-        statistics = load_detector(run)[0].backbone.net.bn1.running_mean
-        assert bool((statistics != 0).any()) == learned
+    given = load_backbone("test_resnet", "none").net.state_dict()
+    given["bn1.running_mean"] += 0.5
+    torch.save(given, tmp_path / "weights.pth")
+    weights = str(tmp_path / "weights.pth")
+    kept = classify.run(config(labelled, tmp_path / "kept", weights=weights, steps=2))
+    statistics, own = (
+        load_detector(run)[0].backbone.net.bn1.running_mean for run in (kept.run, trained.run)
+    )
+    assert bool((statistics == 0.5).all())
+    assert bool((own != 0).any())
+    assert not read_json(trained.run / "config.json")["freeze_norm"]
+    with pytest.raises(InputError, match="--images-per-step 1"):
+        config(labelled, tmp_path / "one", images_per_step=1)
 
 
 def test_saved_detector_gives_the_validation_scores_again(trained):

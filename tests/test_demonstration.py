@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from wisp import cli
+from wisp.jobs import classify, synth, train
 from wisp.rundir import read_json, read_jsonl
 
 
@@ -43,3 +46,14 @@ def test_the_demo_runs_the_whole_loop_and_its_report_shows_what_was_measured(tmp
     tested = {row["sha256"] for row in read_json(out / "eval" / "inputs.json")["files"]}
     assert not seen & tested
     assert len(tested) == measured["images"]
+
+
+def test_ctrl_c_while_the_detector_is_trained_ends_the_demo(tmp_path, monkeypatch):
+    """Half a detector is not measured, and the demo is not called finished."""
+    made = SimpleNamespace(run=tmp_path / "made", stopped="interrupted")
+    monkeypatch.setattr("wisp.demonstration.world.build_world", lambda *_, **__: None)
+    monkeypatch.setattr("wisp.report.write_report", lambda run: run)
+    for job in (train, synth, classify):
+        monkeypatch.setattr(job, "run", lambda _: made)
+    assert cli.main(["demo", "--out", str(tmp_path / "demo")]) == 130
+    assert not (tmp_path / "demo" / "result.json").exists()

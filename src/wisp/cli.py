@@ -129,7 +129,7 @@ def _run(name: str, arguments: Sequence[str], *, as_json: bool) -> int:
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     result = getattr(api, name)(**values)
     print(_told(result, as_json), file=sys.stdout, flush=True)  # noqa: T201
-    # A detector that was stopped early can be used, but is not what was asked for.
+    # An interrupted detector can be used, but is not what was asked for.
     return _STOPPED if getattr(result, "stopped", None) == "interrupted" else 0
 
 

@@ -71,7 +71,7 @@ class ClassifyConfig:
     balance: bool = True
     """Show every class equally often."""
     freeze_norm: bool = True
-    """Keep BatchNorm's ImageNet statistics (full only; with --weights none there are none)."""
+    """Keep BatchNorm's statistics (full only; with --weights none there are none to keep)."""
     split: Literal["folder", "group", "file"] = "folder"
     """Validation part: as the folders say, or drawn anew by group, or by file (which leaks)."""
     validation: float = 0.2
@@ -107,6 +107,13 @@ class ClassifyConfig:
         require_at_least(self, 1, "members", "steps", "images_per_step", "validate_every")
         require_at_least(self, 0, "hidden", "patience", "weight_decay")
         require(0 < self.validation < 1, f"--validation {self.validation}: between 0 and 1")
+        if self.weights in ("none", "random"):
+            object.__setattr__(self, "freeze_norm", False)
+        require(
+            self.images_per_step > 1 or self.freeze_norm or self.finetune == "head",
+            "--images-per-step 1: BatchNorm cannot learn from single pictures; take 2 or more, or "
+            "--weights and --freeze-norm",
+        )
         for name in ("learning_rate", "backbone_learning_rate"):
             require(
                 0 <= getattr(self, name) < 1,

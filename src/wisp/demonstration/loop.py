@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wisp import shipped
 from wisp.config import ClassifyConfig, DemoConfig, EvaluateConfig, SynthConfig, TrainConfig
-from wisp.errors import InputError
+from wisp.errors import InputError, StoppedError
 from wisp.progress import format_duration, say
 from wisp.rundir import RunDir, read_json, write_json
 
@@ -166,6 +166,8 @@ def run(config: DemoConfig) -> DemoResult:
             device=config.device,
         )
     )
+    if detector.stopped == "interrupted":
+        raise StoppedError("stopped by Ctrl-C; start the demo again")
     write_report(detector.run)
 
     say("5/5  Scoring it on “real” smoke: other places, another kind of smoke")

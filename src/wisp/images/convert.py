@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -82,10 +83,11 @@ def jpeg_recipe(path: Path) -> JpegRecipe | None:
 
 
 def _memory_file() -> BinaryIO:
-    """A file in memory. Where there are some with a descriptor, one of those: Pillow encodes into
-    such files while other threads go on, and into a BytesIO while they wait."""
+    """A file in memory; where the system has some with a descriptor, one of those: Pillow encodes
+    into such files while other threads go on, and into a BytesIO while they wait."""
     if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("picture"), "w+b")
+        with contextlib.suppress(OSError):  # not everywhere does the kernel allow what libc offers
+            return os.fdopen(os.memfd_create("picture"), "w+b")
     return io.BytesIO()
 
 
@@ -100,8 +102,11 @@ def encode_jpeg(image: ImageLike, quality: int | JpegRecipe = 95) -> bytes:
     with _memory_file() as stream:
         if isinstance(quality, JpegRecipe):
             tables = [list(table) for table in quality.tables]
-            pixels.save(stream, "JPEG", qtables=tables, subsampling=quality.subsampling)
+            how: dict[str, Any] = {"qtables": tables, "subsampling": quality.subsampling}
         else:
-            pixels.save(stream, "JPEG", quality=quality)
+            how = {"quality": quality}
+        # Unless told otherwise Pillow keeps the comment of the file that a picture comes from: a
+        # clean one would have it, the same under smoke not.
+        pixels.save(stream, "JPEG", comment=b"", **how)
         stream.seek(0)
         return stream.read()

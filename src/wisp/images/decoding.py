@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps, JpegImagePlugin
 
 from wisp.errors import InputError
 
@@ -113,7 +113,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         over = image.convert("RGBA")
         white = Image.new("RGBA", over.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, over).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+    # Of other formats the decoder, with all it holds, would live as long as the picture.
+    if image.mode == "RGB" and isinstance(image, JpegImagePlugin.JpegImageFile):
+        return image
+    return image.convert("RGB")
 
 
 def _check_file(path: Path) -> None:

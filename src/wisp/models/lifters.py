@@ -7,7 +7,7 @@ from pathlib import Path
 from wisp import shipped
 from wisp.checkpoint import STATE_FILE, read_tensors
 from wisp.errors import InputError
-from wisp.models.loading import WEIGHTS_FILE, checkpoint_of, direction
+from wisp.models.loading import WEIGHTS_FILE, checkpoint_of, weights_of
 from wisp.networks.backbone import load_backbone
 from wisp.networks.lifter import SmokeLifter
 from wisp.rundir import read_json
@@ -24,7 +24,7 @@ def load_lifter(run: str | Path) -> SmokeLifter:
     if state.get("kind") != "layered":
         raise InputError(f"{run}: holds no layered model; name a run of wisp train --model layered")
     network = SmokeLifter(load_backbone(str(state["backbone"]), "none"), int(state["channels"]))
-    tensors = direction(read_tensors(folder / WEIGHTS_FILE), "lifter")
+    tensors = weights_of(read_tensors(folder / WEIGHTS_FILE), "lifter")
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

@@ -124,8 +124,8 @@ def _assemble(
     device: Device,
     precision: Precision,
 ) -> CycleGANModel:
-    forward = direction(tensors, "clean_to_smoky") or tensors
-    backward = direction(tensors, "smoky_to_clean")
+    forward = weights_of(tensors, "clean_to_smoky") or tensors
+    backward = weights_of(tensors, "smoky_to_clean")
     clean_to_smoky = ResnetGenerator.from_state(forward, f"--model {name}")
     smoky_to_clean = ResnetGenerator.from_state(backward, f"--model {name}") if backward else None
     scale = WorkingScale()
@@ -137,7 +137,7 @@ def _assemble(
     return CycleGANModel(name, clean_to_smoky, smoky_to_clean, scale, engine)
 
 
-def direction(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+def weights_of(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     """Weights of the network ``name``, averaged ones if there are any; empty if there are none."""
     for prefix in (f"ema.{name}.", f"{name}."):
         found = {

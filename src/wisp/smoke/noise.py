@@ -116,23 +116,23 @@ def fbm(
 
 
 def _taps(
-    cells: int,
+    points: int,
     long_side: int,
     frequencies: Sequence[float],
     shifts: Sequence[float],
     counts: Sequence[int],
 ) -> list[Tensor]:
-    """Per octave, the Catmull-Rom interpolation from a lattice of ``counts`` points to ``cells`` of
-    the grid, as a matrix [cells, count]; the lattice is moved by ``shifts`` in [0, 1) points.
+    """Per octave, the Catmull-Rom interpolation from a lattice of ``counts`` points to ``points``
+    of the grid, as a matrix [points, count]; the lattice is moved by ``shifts`` in [0, 1).
 
     All octaves at once: on a small grid, calls cost more than what they compute.
     """
-    scaled = (torch.arange(cells) + 0.5) / long_side
+    scaled = (torch.arange(points) + 0.5) / long_side
     positions = scaled * torch.tensor(frequencies)[:, None] + 1 + torch.tensor(shifts)[:, None]
     index = positions.floor()[..., None] + torch.arange(-1, 3)
     weights = _catmull_rom((positions[..., None] - index).abs())
     return [
-        torch.zeros(cells, count).scatter_(1, neighbours, own)
+        torch.zeros(points, count).scatter_(1, neighbours, own)
         for count, neighbours, own in zip(counts, index.long(), weights, strict=True)
     ]
 

@@ -171,8 +171,7 @@ def _new_member(
         torch.manual_seed(config.seed)
         if config.weights == "none":
             own = load_backbone(config.backbone, "none", config.size)
-    # Without weights there are no statistics to keep: unlearned ones would stay as they are.
-    freeze = config.finetune == "head" or (config.freeze_norm and config.weights != "none")
+    freeze = config.freeze_norm or config.finetune == "head"
     return Detector(own, parts.classes, config.hidden, freeze).to(engine.device)
 
 
