@@ -300,6 +300,10 @@ def test_card_gallery_and_report_show_the_look_alikes(photos, tmp_path):
     assert "Look-alikes, labelled clean" in page
     assert page.count("as look-alike: ") == len(index)
     assert f"{kinds['steam']} steam" in page
+    assert "faults of the camera" in page
+    assert "fault of the camera" in card
+    steam = make(photos, tmp_path / "steam", negatives="steam").run
+    assert "of the camera" not in (steam / "card.md").read_text() + write_report(steam).read_text()
     plain = make(photos, tmp_path / "plain").run
     assert "ook-alike" not in write_report(plain).read_text()
 

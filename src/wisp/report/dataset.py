@@ -45,6 +45,11 @@ class Dataset:
         """All pictures."""
         return sum(self.counts.values())
 
+    @property
+    def camera_faults(self) -> bool:
+        """Whether there are look-alikes by the camera's fault; steam is none."""
+        return any(kind != "steam" for kind, _ in self.negatives)
+
 
 def load_dataset(run: RunFiles) -> Dataset:
     """Read a data set; anything missing is empty or None."""

@@ -210,10 +210,13 @@ def _on_negatives(rows: Sequence[Row]) -> str:
     kinds = Counter(row["negative"] for row in rows if row.get("negative"))
     if not kinds:
         return ""
-    conditions = Counter(row["condition"] for row in rows if row.get("condition"))
-    return f"""
+    said = f"""
 - {kinds.total()} of the clean pictures, one of each photo, are look-alikes of smoke
-  (`NAME~KIND.jpg`, `negative` in the metadata): {_counted(kinds)}. They have no mask and no box.
+  (`NAME~KIND.jpg`, `negative` in the metadata): {_counted(kinds)}. They have no mask and no box."""
+    if set(kinds) == {"steam"}:  # no fault of the camera
+        return said
+    conditions = Counter(row["condition"] for row in rows if row.get("condition"))
+    return f"""{said}
 - So that no fault of the camera gives the class away, the photo under the smoke shows it as often
   (`condition` in the metadata): {_counted(conditions) or "none"} of the smoky pictures."""
 
