@@ -330,6 +330,7 @@ def test_the_demo_shows_the_shipped_smoke_beside_the_others(
     assert "its layers were lifted off them before, and ship with wisp" in page
     for title in ("<h3>procedural</h3>", "<h3>layered</h3>", "Data set 3: layered"):
         assert title in page
+    assert "<small>layered, which ships with wisp</small>" in page
     assert RunDir(tmp_path / "demo" / "dataset-layered").parent("model").path == (
         package / "layered"
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
+from wisp import shipped
 from wisp.report import wording
 from wisp.report.page import Section
 from wisp.report.read import Chain, RunFiles, mapping, number, text
@@ -63,6 +65,13 @@ def made_section(chain: Chain) -> Section:
     )
 
 
+def _place(run: Path) -> str:
+    """Where a run is, in words where wisp brought it along."""
+    if run.resolve().parent == shipped.FOLDER.resolve():
+        return f"{run.name}, which ships with wisp"
+    return str(run)
+
+
 def _made(title: str, run: RunFiles) -> Made:
     environment, result = run.environment, run.json("result.json")
     facts: list[tuple[str, str]] = []
@@ -93,7 +102,7 @@ def _made(title: str, run: RunFiles) -> Made:
             flat.append((key, wording.value(item)))
     return Made(
         title,
-        str(run.path),
+        _place(run.path),
         wording.shell(environment.get("command")),
         tuple(facts),
         tuple((key.replace("_", "-"), wording.value(item)) for key, item in run.config.items()),
