@@ -51,7 +51,8 @@ def one_variant(
                 **{**ALL, **changes},
             )
         except wisp.InputError as error:  # nothing could be lifted: a result, too
-            return {"changes": changes, "failed": str(error), "lifting": None, "mean": None}
+            said = str(error).replace(f"{arguments.photos}/", "")
+            return {"changes": changes, "failed": said, "lifting": None, "mean": None}
     settings = Settings(
         arguments.photos, arguments.weights, str(run), synth=SYNTH, classify={"threshold": "fpr05"}
     )
