@@ -433,6 +433,13 @@ def test_jpeg_is_close_and_smaller_at_lower_quality():
     assert images.encode_jpeg(images.to_tensor(scene())) == images.encode_jpeg(scene())
 
 
+@pytest.mark.parametrize("ending", ["webp", "png", "tiff"])
+def test_a_decoded_picture_does_not_keep_its_decoder(tmp_path, ending):
+    """WebP's holds as much memory again as the picture."""
+    scene().save(tmp_path / f"a.{ending}")
+    assert type(images.decode(tmp_path / f"a.{ending}")) is Image.Image
+
+
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="no files in memory here")
 @pytest.mark.parametrize("allowed", [True, False])
 def test_a_jpeg_is_what_pillow_writes_wherever_it_is_written(allowed, monkeypatch):

@@ -19,7 +19,7 @@ from wisp.errors import InputError, WispError
 
 # name → (configuration class, one line for `wisp --help`)
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("DemoConfig", "the whole loop on a small rendered world, in minutes"),
+    "demo": ("DemoConfig", "the whole loop on a small rendered world, in five minutes"),
     "train": ("TrainConfig", "learn from unpaired photos to put smoke into clean ones"),
     "synth": ("SynthConfig", "make a labelled smoke data set from clean photos"),
     "classify": ("ClassifyConfig", "train a smoke detector on labelled data sets"),

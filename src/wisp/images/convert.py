@@ -99,12 +99,11 @@ def encode_jpeg(image: ImageLike, quality: int | JpegRecipe = 95) -> bytes:
     pixels = to_pil(image)
     if pixels.mode not in ("RGB", "L"):
         pixels = pixels.convert("RGB")
+    how: dict[str, Any] = {"quality": quality}
+    if isinstance(quality, JpegRecipe):
+        tables = [list(table) for table in quality.tables]
+        how = {"qtables": tables, "subsampling": quality.subsampling}
     with _memory_file() as stream:
-        if isinstance(quality, JpegRecipe):
-            tables = [list(table) for table in quality.tables]
-            how: dict[str, Any] = {"qtables": tables, "subsampling": quality.subsampling}
-        else:
-            how = {"quality": quality}
         # Unless told otherwise Pillow keeps the comment of the file that a picture comes from: a
         # clean one would have it, the same under smoke not.
         pixels.save(stream, "JPEG", comment=b"", **how)
