@@ -148,6 +148,14 @@ def test_row_blocks_put_together_are_the_whole():
     torch.testing.assert_close(parts, blocks(0, 101), atol=1e-6, rtol=0)
 
 
+def test_row_blocks_write_where_they_are_told_to():
+    blocks = RowBlocks(torch.rand(3, 20, 30), 101, 77)
+    out = torch.full((3, 16, 40), torch.nan)
+    given = blocks(32, 48, 5, 45, out)
+    assert given is out
+    torch.testing.assert_close(out, blocks(32, 48)[..., 5:45], atol=1e-6, rtol=0)
+
+
 def test_row_blocks_know_their_columns_and_give_any_window():
     grid = torch.zeros(20, 30)
     grid[6:9, 11:14] = torch.rand(3, 3) + 0.1
@@ -362,6 +370,18 @@ def test_eight_bit_pictures_get_the_same_smoke():
     # Half a level is rounding; the rest, that the colour of the scene is taken from fewer pixels.
     assert float(difference.max()) <= 1.5
     assert float(difference.mean()) <= 0.5
+
+
+@pytest.mark.parametrize("seed", range(4))  # with scattering and without
+def test_smoke_is_the_same_however_colours_lie_in_memory(seed):
+    beside = torch.randint(0, 256, (90, 70, 3), dtype=torch.uint8)
+    planes = beside.permute(2, 0, 1).contiguous().permute(1, 2, 0)
+    made = []
+    for pixels in (beside, planes):
+        layer = ProceduralSmoke().layer(pixels, torch.Generator().manual_seed(seed))
+        made.append(layer.apply(pixels)[1])
+    assert planes.stride(-1) == 90 * 70
+    assert torch.equal(beside, planes) and torch.equal(*made) and made[0].any()
 
 
 def test_procedural_smoke_looks_the_same_at_every_resolution():

@@ -42,6 +42,28 @@ def to_uint8(image: Tensor) -> Uint8Array:
     return array
 
 
+def in_planes(image: Image.Image) -> Uint8Array:
+    """An RGB picture as uint8 [H, W, 3], writable, each colour in a plane of memory of its own.
+
+    So Pillow gives them out, and arithmetic is several times as fast as with colours side by side.
+    """
+    planes = np.empty((3, image.height, image.width), np.uint8)
+    for colour, plane in zip("RGB", planes, strict=True):
+        # In half the time of a band's np.asarray.
+        plane.reshape(-1)[:] = np.frombuffer(image.tobytes("raw", colour), np.uint8)
+    return planes.transpose(1, 2, 0)
+
+
+def _of_planes(array: Uint8Array) -> Image.Image | None:
+    """The picture in an array of :func:`in_planes`, a copy; None if its colours lie otherwise."""
+    planes = array.transpose(2, 0, 1)
+    if array.flags.c_contiguous or not planes.flags.c_contiguous:
+        return None
+    size = (array.shape[1], array.shape[0])
+    bands = [Image.frombuffer("L", size, plane, "raw", "L", 0, 1) for plane in planes]
+    return Image.merge("RGB", bands)
+
+
 def to_pil(image: ImageLike) -> Image.Image:
     """A picture as PIL image: RGB from three channels, L from one."""
     if isinstance(image, Image.Image):
@@ -49,7 +71,8 @@ def to_pil(image: ImageLike) -> Image.Image:
     array = to_uint8(image) if isinstance(image, Tensor) else image
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
-    return Image.fromarray(np.ascontiguousarray(array))
+    merged = _of_planes(array) if array.ndim == 3 else None
+    return Image.fromarray(np.ascontiguousarray(array)) if merged is None else merged
 
 
 @dataclasses.dataclass(frozen=True)

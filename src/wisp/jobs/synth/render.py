@@ -16,7 +16,7 @@ from PIL import Image
 
 from wisp import shipped
 from wisp.config import SynthConfig, parse_negatives
-from wisp.images import JpegRecipe, decode, encode_jpeg, jpeg_recipe
+from wisp.images import JpegRecipe, decode, encode_jpeg, in_planes, jpeg_recipe, to_pil
 from wisp.jobs.synth.plan import (
     Photo,
     picture_condition,
@@ -32,7 +32,6 @@ _COVERED = 0.1
 _BOX_LEVEL = 0.05
 _QUALITY_OF_OTHER_FORMATS = 95
 _PNG_FILTER_UP = 2
-_STRIP_ROWS = 256
 
 Row = dict[str, Any]
 """A row of ``metadata.jsonl``."""
@@ -81,23 +80,14 @@ def render_photo(job: Job, photo: Photo) -> list[Row]:
     del clean
     # One clean picture of a sequence: without smoke nothing moves, and copies count as evidence.
     rows = [metadata_row(job.config, photo, photo.clean_file(), "clean")]
-    pixels = _pixels(image)
+    pixels = in_planes(image)
     del image
     repaint = job.model.reconstruct if job.reconstruct else None
     rows += write_negative(job.config, job.out, photo, pixels, quality, job.layers, repaint)
     for copy in range(1, job.config.per_photo + 1):
         last = copy == job.config.per_photo
-        rows += _render_smoky(job, photo, copy, pixels if last else pixels.copy(), quality)
+        rows += _render_smoky(job, photo, copy, pixels if last else pixels.copy("K"), quality)
     return rows
-
-
-def _pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """``image`` (RGB) as an array [H, W, 3]; in strips, as np.array makes two more whole copies."""
-    pixels = np.empty((image.height, image.width, 3), np.uint8)
-    for top in range(0, image.height, _STRIP_ROWS):
-        strip = (0, top, image.width, min(image.height, top + _STRIP_ROWS))
-        pixels[top : top + _STRIP_ROWS] = np.asarray(image.crop(strip))
-    return pixels
 
 
 def quality_of(config: SynthConfig, path: Path) -> int | JpegRecipe:
@@ -126,9 +116,9 @@ def write_negative(
     if drawn is None:
         return []
     kind, seed = drawn
-    changed = pixels.copy()
+    changed = pixels.copy("K")
     _add_lookalike(kind, changed, seed, layers)
-    image = Image.fromarray(changed)
+    image = to_pil(changed)
     if repaint is not None:
         image = repaint(image)
     file_name = photo.negative_file(kind)
