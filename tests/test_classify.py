@@ -97,6 +97,53 @@ def test_batch_norm_keeps_its_statistics_only_where_weights_gave_some(trained, l
         config(labelled, tmp_path / "one", images_per_step=1)
 
 
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_share_of_the_pretrained_weights_is_mixed_into_the_backbone(labelled, tmp_path, members):
+    given = load_backbone("test_resnet", "none")
+    torch.save(given.net.state_dict(), tmp_path / "weights.pth")
+    changes = {"weights": str(tmp_path / "weights.pth"), "steps": 4, "members": members}
+    made = {
+        share: classify.run(
+            config(labelled, tmp_path / f"{share}", pretrained_share=share, **changes)
+        )
+        for share in (0.0, 0.4)
+    }
+    learned, mixed = (load_detector(result.run)[0] for result in made.values())
+    before = given.state_dict()
+    for one, other in zip(learned.members, mixed.members, strict=True):
+        whole, brought_back = one.backbone.state_dict(), other.backbone.state_dict()
+        moved = [name for name in whole if not torch.equal(whole[name], before[name])]
+        assert len(moved) > 10
+        for name, tensor in whole.items():
+            expected = tensor  # a number of batches
+            if tensor.is_floating_point():
+                expected = 0.6 * tensor + 0.4 * before[name]
+            torch.testing.assert_close(brought_back[name], expected)
+        for name, tensor in one.head.state_dict().items():
+            assert torch.equal(tensor, other.head.state_dict()[name])
+    # The threshold is that of the detector as it is kept.
+    found = made[0.4]
+    with (found.run / "validation_predictions.csv").open() as stream:
+        kept = [float(row["score"]) for row in csv.DictReader(stream)]
+    with (made[0.0].run / "validation_predictions.csv").open() as stream:
+        assert kept != [float(row["score"]) for row in csv.DictReader(stream)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"pretrained_share": 1.0, "weights": "hub"}, "--pretrained-share 1.0: from 0"),
+        ({"pretrained_share": -0.1, "weights": "hub"}, "--pretrained-share -0.1"),
+        ({"pretrained_share": float("nan"), "weights": "hub"}, "--pretrained-share nan"),
+        ({"pretrained_share": 0.3}, "--weights none are not pretrained"),
+        ({"pretrained_share": 0.3, "weights": "hub", "finetune": "head"}, "--finetune head"),
+    ],
+)
+def test_a_pretrained_share_that_means_nothing_is_refused(labelled, tmp_path, changes, words):
+    with pytest.raises(InputError, match=words):
+        config(labelled, tmp_path / "run", **changes)
+
+
 def test_saved_detector_gives_the_validation_scores_again(trained):
     detector, settings = load_detector(trained.run)
     with (trained.run / "validation_predictions.csv").open() as stream:

@@ -33,6 +33,16 @@ FROZEN_HEAD_RECIPE: Final[dict[str, Any]] = {
 }
 
 
+def check_pretrained_share(share: float, weights: str) -> None:
+    """Raise InputError for a part outside [0, 1), or of weights that are not pretrained."""
+    require(0 <= share < 1, f"--pretrained-share {share}: from 0 to below 1")
+    require(
+        share == 0 or weights not in ("none", "random"),
+        f"--pretrained-share {share:g}: --weights {weights} are not pretrained; give --weights hub "
+        "or a file",
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class ClassifyConfig:
     """Train a smoke detector on one or more labelled data sets."""
@@ -72,6 +82,9 @@ class ClassifyConfig:
     """Show every class equally often."""
     freeze_norm: bool = True
     """Keep BatchNorm's statistics (full only; with --weights none there are none to keep)."""
+    pretrained_share: float = 0.0
+    """Part of the pretrained weights in the final ones of the backbone, from 0 to below 1; the rest
+    is what was learned (full only)."""
     split: Literal["folder", "group", "file"] = "folder"
     """Validation part: as the folders say, or drawn anew by group, or by file (which leaks)."""
     validation: float = 0.2
@@ -113,6 +126,12 @@ class ClassifyConfig:
             self.images_per_step > 1 or self.freeze_norm or self.finetune == "head",
             "--images-per-step 1: BatchNorm cannot learn from single pictures; take 2 or more, or "
             "--weights and --freeze-norm",
+        )
+        check_pretrained_share(self.pretrained_share, self.weights)
+        require(
+            self.pretrained_share == 0 or self.finetune == "full",
+            f"--pretrained-share {self.pretrained_share:g} is for --finetune full: with "
+            f"--finetune {self.finetune} the backbone stays as it was pretrained",
         )
         for name in ("learning_rate", "backbone_learning_rate"):
             require(

@@ -21,7 +21,7 @@ from wisp.config.checks import (
     require_at_least,
     required,
 )
-from wisp.config.classify import DEFAULT_STEPS
+from wisp.config.classify import DEFAULT_STEPS, check_pretrained_share
 
 REAL: Final = "real"
 """The source of smoke that is no model: the smoky photos themselves."""
@@ -145,6 +145,8 @@ class CompareConfig:
     """Optimizer steps of each detector."""
     images_per_step: int = 32
     """Pictures per step."""
+    pretrained_share: float = 0.0
+    """Part of the pretrained weights in the final ones (see classify)."""
     strength: str = "1"
     """Optical density of added smoke relative to the model's own: a number, or a range."""
     negatives: Annotated[str, optional("KINDS")] = ""
@@ -170,6 +172,7 @@ class CompareConfig:
         parse_models(self.models)
         parse_strength(self.strength)
         object.__setattr__(self, "negatives", ",".join(parse_negatives(self.negatives)))
+        check_pretrained_share(self.pretrained_share, self.weights)
         require(len(self.real) > 0, "REAL: name at least one folder with a folder per class")
         require_at_least(self, 32, "size")
         require_at_least(self, 1, "seeds", "members", "steps", "images_per_step", "limit")

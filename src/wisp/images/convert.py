@@ -16,6 +16,8 @@ from PIL import Image, JpegImagePlugin
 from torch import Tensor
 
 Uint8Array = npt.NDArray[np.uint8]
+_BY_LINES = "RGB;L"
+_STRIP_ROWS = 256
 ImageLike = Image.Image | Uint8Array | Tensor
 """PIL image; uint8 array [H, W, 3] or [H, W]; or float tensor [3, H, W] or [1, H, W] in [-1, 1]."""
 
@@ -42,26 +44,19 @@ def to_uint8(image: Tensor) -> Uint8Array:
     return array
 
 
-def in_planes(image: Image.Image) -> Uint8Array:
-    """An RGB picture as uint8 [H, W, 3], writable, each colour in a plane of memory of its own.
+def by_lines(image: Image.Image) -> Uint8Array:
+    """An RGB picture as uint8 [H, W, 3], writable, in memory line by line in red, green and blue.
 
-    So Pillow gives them out, and arithmetic is several times as fast as with colours side by side.
+    So arithmetic is several times as fast as with colours side by side, and :func:`to_pil` lets
+    other threads go on.
     """
-    planes = np.empty((3, image.height, image.width), np.uint8)
-    for colour, plane in zip("RGB", planes, strict=True):
-        # In half the time of a band's np.asarray.
-        plane.reshape(-1)[:] = np.frombuffer(image.tobytes("raw", colour), np.uint8)
-    return planes.transpose(1, 2, 0)
-
-
-def _of_planes(array: Uint8Array) -> Image.Image | None:
-    """The picture in an array of :func:`in_planes`, a copy; None if its colours lie otherwise."""
-    planes = array.transpose(2, 0, 1)
-    if array.flags.c_contiguous or not planes.flags.c_contiguous:
-        return None
-    size = (array.shape[1], array.shape[0])
-    bands = [Image.frombuffer("L", size, plane, "raw", "L", 0, 1) for plane in planes]
-    return Image.merge("RGB", bands)
+    width, height = image.size
+    lines = np.empty((height, 3, width), np.uint8)
+    for top in range(0, height, _STRIP_ROWS):  # a whole one would be copied twice
+        strip = image.crop((0, top, width, min(height, top + _STRIP_ROWS)))
+        packed = np.frombuffer(strip.tobytes("raw", _BY_LINES), np.uint8)
+        lines[top : top + strip.height] = packed.reshape(strip.height, 3, width)
+    return lines.transpose(0, 2, 1)
 
 
 def to_pil(image: ImageLike) -> Image.Image:
@@ -71,8 +66,12 @@ def to_pil(image: ImageLike) -> Image.Image:
     array = to_uint8(image) if isinstance(image, Tensor) else image
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
-    merged = _of_planes(array) if array.ndim == 3 else None
-    return Image.fromarray(np.ascontiguousarray(array)) if merged is None else merged
+    if array.ndim == 3 and array.shape[-1] == 3 and not array.flags.c_contiguous:
+        lines = array.transpose(0, 2, 1)
+        if lines.flags.c_contiguous:
+            size = (array.shape[1], array.shape[0])
+            return Image.frombuffer("RGB", size, lines, "raw", _BY_LINES, 0, 1)
+    return Image.fromarray(np.ascontiguousarray(array))
 
 
 @dataclasses.dataclass(frozen=True)

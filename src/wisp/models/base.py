@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from wisp.errors import InputError
-from wisp.images import decode, in_planes, to_pil
+from wisp.images import by_lines, decode, to_pil
 from wisp.smoke import SmokyBatch
 
 ImageInput = Image.Image | str | Path | NDArray[np.uint8]
@@ -133,7 +133,7 @@ def pixels_of(image: ImageInput) -> NDArray[np.uint8]:
     if isinstance(image, (str, Path)):
         image = decode(Path(image))
     if isinstance(image, Image.Image):
-        return in_planes(image.convert("RGB"))
+        return by_lines(image.convert("RGB"))
     array = np.asarray(image)
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)):
         raise InputError(

@@ -115,6 +115,22 @@ class Backbone(nn.Module):
         return [stage for stage in staged if stage]
 
 
+@torch.no_grad()
+def mix_in(learned: nn.Module, pretrained: nn.Module, share: float) -> None:
+    """Bring the weights θ of ``learned`` back towards those, θ₀, that its training began with::
+
+        θ ← (1 - share)·θ + share·θ₀
+
+    Between the two, a network still does what it has learned, and what the pretraining knew of
+    other pictures counts again (Wortsman et al. 2022, "WiSE-FT", arXiv 2109.01903; their α is
+    1 - ``share``). Statistics of norms are mixed as well, numbers of batches are not.
+    """
+    before = pretrained.state_dict()
+    for name, tensor in learned.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.lerp_(before[name].to(tensor), share)
+
+
 def _require_hub(name: str) -> None:
     """Raise quickly, whatever the network library raises, where the hub cannot be reached.
 

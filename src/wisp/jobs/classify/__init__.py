@@ -21,7 +21,7 @@ from wisp.jobs.classify.fit import Check, Outcome, Stopped, fit, head_groups, ne
 from wisp.jobs.classify.parts import Parts, read_parts
 from wisp.jobs.classify.validation import Validated, validate_detector
 from wisp.metrics import Interval
-from wisp.networks.backbone import Backbone, load_backbone
+from wisp.networks.backbone import Backbone, load_backbone, mix_in
 from wisp.networks.detector import Detector, together
 from wisp.progress import format_duration, say
 from wisp.rundir import RunDir, write_json
@@ -114,6 +114,8 @@ def run(config: ClassifyConfig) -> ClassifyResult:
             own = _of_member(config, number)
             member = _new_member(backbone, parts, own, number, engine)
             outcome = _Training(member, parts, own, engine, folder, number).run()
+            if config.pretrained_share:
+                mix_in(member.backbone, backbone, config.pretrained_share)
         except KeyboardInterrupt:
             if not members:
                 raise

@@ -152,6 +152,7 @@ def _classify_config(config: CompareConfig, dataset: Path, seed: int, out: Path)
         weights=config.weights,
         size=config.size,
         members=config.members,
+        pretrained_share=config.pretrained_share,
         steps=config.steps,
         images_per_step=config.images_per_step,
         validate_every=min(_VALIDATE_EVERY, config.steps),

@@ -16,7 +16,7 @@ from PIL import Image
 
 from wisp import shipped
 from wisp.config import SynthConfig, parse_negatives
-from wisp.images import JpegRecipe, decode, encode_jpeg, in_planes, jpeg_recipe, to_pil
+from wisp.images import JpegRecipe, by_lines, decode, encode_jpeg, jpeg_recipe, to_pil
 from wisp.jobs.synth.plan import (
     Photo,
     picture_condition,
@@ -80,7 +80,7 @@ def render_photo(job: Job, photo: Photo) -> list[Row]:
     del clean
     # One clean picture of a sequence: without smoke nothing moves, and copies count as evidence.
     rows = [metadata_row(job.config, photo, photo.clean_file(), "clean")]
-    pixels = in_planes(image)
+    pixels = by_lines(image)
     del image
     repaint = job.model.reconstruct if job.reconstruct else None
     rows += write_negative(job.config, job.out, photo, pixels, quality, job.layers, repaint)
