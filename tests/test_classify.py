@@ -97,11 +97,32 @@ def test_batch_norm_keeps_its_statistics_only_where_weights_gave_some(trained, l
         config(labelled, tmp_path / "one", images_per_step=1)
 
 
-@pytest.mark.parametrize("members", [1, 2])
-def test_a_share_of_the_pretrained_weights_is_mixed_into_the_backbone(labelled, tmp_path, members):
+def check_saved_scores(result):
+    """The saved detector gives the scores that its threshold was chosen by."""
+    detector, settings = load_detector(result.run)
+    with (result.run / "validation_predictions.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    precision = read_json(result.run / "config.json")["precision"]
+    engine = make_engine("cpu", precision, seed=5)
+    scores = score_pictures(detector, [r["file"] for r in rows], settings.size, engine, 0)
+    found = scores.probabilities[:, settings.positive_index]
+    assert found == pytest.approx([float(r["score"]) for r in rows], abs=1e-4)
+    assert settings.threshold == result.threshold
+
+
+@pytest.mark.parametrize(("members", "freeze_norm"), [(1, False), (2, True)])
+def test_a_share_of_the_pretrained_weights_is_mixed_into_the_backbone(
+    labelled, tmp_path, members, freeze_norm
+):
     given = load_backbone("test_resnet", "none")
     torch.save(given.net.state_dict(), tmp_path / "weights.pth")
-    changes = {"weights": str(tmp_path / "weights.pth"), "steps": 4, "members": members}
+    changes = {
+        "weights": str(tmp_path / "weights.pth"),
+        "steps": 4,
+        "members": members,
+        "freeze_norm": freeze_norm,
+        "precision": "32",
+    }
     made = {
         share: classify.run(
             config(labelled, tmp_path / f"{share}", pretrained_share=share, **changes)
@@ -112,8 +133,10 @@ def test_a_share_of_the_pretrained_weights_is_mixed_into_the_backbone(labelled, 
     before = given.state_dict()
     for one, other in zip(learned.members, mixed.members, strict=True):
         whole, brought_back = one.backbone.state_dict(), other.backbone.state_dict()
-        moved = [name for name in whole if not torch.equal(whole[name], before[name])]
+        moved = {name for name in whole if not torch.equal(whole[name], before[name])}
         assert len(moved) > 10
+        statistics = {name for name in moved if "running_" in name or "num_batches" in name}
+        assert bool(statistics) != freeze_norm
         for name, tensor in whole.items():
             expected = tensor  # a number of batches
             if tensor.is_floating_point():
@@ -121,12 +144,9 @@ def test_a_share_of_the_pretrained_weights_is_mixed_into_the_backbone(labelled, 
             torch.testing.assert_close(brought_back[name], expected)
         for name, tensor in one.head.state_dict().items():
             assert torch.equal(tensor, other.head.state_dict()[name])
-    # The threshold is that of the detector as it is kept.
-    found = made[0.4]
-    with (found.run / "validation_predictions.csv").open() as stream:
-        kept = [float(row["score"]) for row in csv.DictReader(stream)]
-    with (made[0.0].run / "validation_predictions.csv").open() as stream:
-        assert kept != [float(row["score"]) for row in csv.DictReader(stream)]
+    # Scores and threshold are those of the detector as it is kept.
+    for result in made.values():
+        check_saved_scores(result)
 
 
 @pytest.mark.parametrize(
@@ -145,13 +165,7 @@ def test_a_pretrained_share_that_means_nothing_is_refused(labelled, tmp_path, ch
 
 
 def test_saved_detector_gives_the_validation_scores_again(trained):
-    detector, settings = load_detector(trained.run)
-    with (trained.run / "validation_predictions.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
-    engine = make_engine("cpu", "auto", seed=5)
-    scores = score_pictures(detector, [r["file"] for r in rows], settings.size, engine, 0)
-    found = scores.probabilities[:, settings.positive_index]
-    assert found == pytest.approx([float(r["score"]) for r in rows], abs=1e-4)
+    check_saved_scores(trained)
 
 
 def test_a_picture_and_its_mirror_image_get_the_same_score(trained, tmp_path):

@@ -349,3 +349,12 @@ def test_unusable_input_is_refused_before_anything_is_made(photos, tmp_path):
         r"REAL: 16 of 38 test pictures are among the photos to learn from", smoky=tmp_path / "seen"
     )
     refused("lies in .*clean; name a folder beside", out=photos / "clean" / "run")
+
+
+def test_every_detector_gets_the_share_of_pretrained_weights(photos, tmp_path):
+    given = tmp_path / "weights.pth"
+    asked = configured(photos, tmp_path / "out", weights=str(given), pretrained_share=0.3)
+    made = compare._classify_config(asked, tmp_path / "set", 4, tmp_path / "det")
+    assert made.pretrained_share == 0.3 and made.weights == str(given)
+    with pytest.raises(InputError, match="--weights none are not pretrained"):
+        configured(photos, tmp_path / "out", pretrained_share=0.3)

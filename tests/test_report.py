@@ -32,7 +32,7 @@ from wisp.report.evaluation import Scores, load_evaluation
 from wisp.report.pictures import Pictures
 from wisp.report.read import Estimate, RunFiles, follow
 from wisp.report.results import gap_section
-from wisp.rundir import RunDir, read_json, write_json
+from wisp.rundir import RunDir, read_json, read_jsonl, write_json, write_jsonl
 
 
 class Page(HTMLParser):
@@ -395,6 +395,32 @@ def test_a_clear_fingerprint_is_said(tmp_path):
     run = make_synth(tmp_path / "set")
     change(run, "probe.json", auroc=estimate(0.97, 0.02))
     assert "It finds a clear trace" in Page(write_report(run)).words
+
+
+def test_a_fingerprint_probe_that_did_not_run_is_said(tmp_path):
+    run = make_synth(tmp_path / "set")
+    assert "Fingerprint probe: not measured" not in Page(write_report(run)).words
+    change(run, "probe.json", auroc=None, description="needs at least 40 photos")
+    assert "not measured, needs at least 40 photos." in Page(write_report(run)).words
+    (run / "probe.json").unlink()
+    assert "Fingerprint probe: not measured." in Page(write_report(run)).words
+    change(run, "config.json", probe=False)
+    assert "Fingerprint probe: not measured, switched off." in Page(write_report(run)).words
+
+
+def test_smoke_of_strength_0_is_said_to_show_none(tmp_path):
+    run = make_synth(tmp_path / "set")
+    assert "Strength 0" not in Page(write_report(run)).words
+    rows = read_jsonl(run / "metadata.jsonl")
+    write_jsonl(run / "metadata.jsonl", [{**row, "strength": 0.0} for row in rows])
+    assert "Strength 0 lays no smoke" in Page(write_report(run)).words
+
+
+def test_weights_that_were_mixed_back_are_said(tmp_path):
+    run = make_classify(tmp_path / "det", make_synth(tmp_path / "set"))
+    assert "times the pretrained" not in Page(write_report(run)).words
+    change(run, "config.json", pretrained_share=0.4)
+    assert "0.4 times the pretrained plus 0.6 times the learned" in Page(write_report(run)).words
 
 
 def test_groups_on_both_sides_are_said(tmp_path):

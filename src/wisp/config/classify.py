@@ -83,8 +83,8 @@ class ClassifyConfig:
     freeze_norm: bool = True
     """Keep BatchNorm's statistics (full only; with --weights none there are none to keep)."""
     pretrained_share: float = 0.0
-    """Part of the pretrained weights in the final ones of the backbone, from 0 to below 1; the rest
-    is what was learned (full only)."""
+    """Part of the pretrained weights in the backbone's final ones, from 0 to below 1; the rest is
+    what was learned (full only). With 0.4, steam was called smoke less often."""
     split: Literal["folder", "group", "file"] = "folder"
     """Validation part: as the folders say, or drawn anew by group, or by file (which leaks)."""
     validation: float = 0.2
@@ -130,8 +130,9 @@ class ClassifyConfig:
         check_pretrained_share(self.pretrained_share, self.weights)
         require(
             self.pretrained_share == 0 or self.finetune == "full",
-            f"--pretrained-share {self.pretrained_share:g} is for --finetune full: with "
-            f"--finetune {self.finetune} the backbone stays as it was pretrained",
+            f"--pretrained-share {self.pretrained_share:g}: with --finetune {self.finetune} (as in "
+            "--preset frozen-head) the backbone stays as it was pretrained; leave out "
+            "--pretrained-share, or take --finetune full",
         )
         for name in ("learning_rate", "backbone_learning_rate"):
             require(

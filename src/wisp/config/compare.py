@@ -146,7 +146,7 @@ class CompareConfig:
     images_per_step: int = 32
     """Pictures per step."""
     pretrained_share: float = 0.0
-    """Part of the pretrained weights in the final ones (see classify)."""
+    """Part of the pretrained weights in the backbone's final ones (see classify)."""
     strength: str = "1"
     """Optical density of added smoke relative to the model's own: a number, or a range."""
     negatives: Annotated[str, optional("KINDS")] = ""

@@ -45,10 +45,11 @@ def to_uint8(image: Tensor) -> Uint8Array:
 
 
 def by_lines(image: Image.Image) -> Uint8Array:
-    """An RGB picture as uint8 [H, W, 3], writable, in memory line by line in red, green and blue.
+    """A picture in mode RGB as uint8 [H, W, 3], writable, in memory line by line, each line in red,
+    in green and in blue.
 
-    So arithmetic is several times as fast as with colours side by side, and :func:`to_pil` lets
-    other threads go on.
+    Arithmetic then goes along one colour of a line. :func:`to_pil` knows the layout; Pillow's
+    fromarray would have to rearrange it first.
     """
     width, height = image.size
     lines = np.empty((height, 3, width), np.uint8)
@@ -70,7 +71,7 @@ def to_pil(image: ImageLike) -> Image.Image:
         lines = array.transpose(0, 2, 1)
         if lines.flags.c_contiguous:
             size = (array.shape[1], array.shape[0])
-            return Image.frombuffer("RGB", size, lines, "raw", _BY_LINES, 0, 1)
+            return Image.frombytes("RGB", size, lines.data, "raw", _BY_LINES)
     return Image.fromarray(np.ascontiguousarray(array))
 
 

@@ -123,12 +123,15 @@ def mix_in(learned: nn.Module, pretrained: nn.Module, share: float) -> None:
 
     Between the two, a network still does what it has learned, and what the pretraining knew of
     other pictures counts again (Wortsman et al. 2022, "WiSE-FT", arXiv 2109.01903; their α is
-    1 - ``share``). Statistics of norms are mixed as well, numbers of batches are not.
+    1 - ``share``). Both have the same architecture. Statistics of norms are mixed as well, numbers
+    of batches are not.
     """
-    before = pretrained.state_dict()
-    for name, tensor in learned.state_dict().items():
-        if tensor.is_floating_point():
-            tensor.lerp_(before[name].to(tensor), share)
+    before = dict([*pretrained.named_parameters(), *pretrained.named_buffers()])
+    for name, tensor in [*learned.named_parameters(), *learned.named_buffers()]:
+        start = before[name].to(tensor)
+        # What is equal may be infinite, as in a mask.
+        if tensor.is_floating_point() and not torch.equal(tensor, start):
+            tensor.lerp_(start, share)
 
 
 def _require_hub(name: str) -> None:

@@ -39,6 +39,7 @@ class Dataset:
     probe_images: int
     probe_groups: int
     probe_description: str
+    probe_off: bool
 
     @property
     def images(self) -> int:
@@ -98,6 +99,7 @@ def load_dataset(run: RunFiles) -> Dataset:
         probe_images=whole(probe.get("images")),
         probe_groups=whole(probe.get("groups")),
         probe_description=text(probe.get("description")).rstrip("."),
+        probe_off=config.get("probe") is False,
     )
 
 

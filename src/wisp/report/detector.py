@@ -36,6 +36,7 @@ class Detector:
     histogram: Markup | None
     split: str
     members: int
+    pretrained_share: float
     notes: tuple[str, ...]
 
 
@@ -77,6 +78,7 @@ def load_detector(run: RunFiles) -> Detector:
         histogram=histogram,
         split=text(config.get("split"), "folder"),
         members=whole(saved.get("members"), 1),
+        pretrained_share=number(config.get("pretrained_share")) or 0.0,
         notes=tuple(text(note) for note in sequence(result.get("notes"))),
     )
 

@@ -1,7 +1,5 @@
-"""The smoke of one picture, drawn on a small grid and rendered in blocks of rows.
-
-A picture of any size costs little memory, and hardly more time than to decode and encode it.
-"""
+"""The smoke of one picture, drawn on a small grid and rendered in blocks of rows, so that a large
+picture costs little memory beyond its own."""
 
 from __future__ import annotations
 
@@ -23,18 +21,17 @@ TILE_PX = 256
 """Side of the noise that detail finer than the grid is taken from."""
 
 
-class _Block:
-    """Memory for what is computed of one block of at most ``rows`` x ``columns`` px, used again for
+class _Memory:
+    """Room for what is computed of one block of at most ``rows`` x ``columns`` px, used again for
     the next: memory fresh from the system takes longer than the sums done in it."""
 
     def __init__(self, rows: int, columns: int) -> None:
-        self.shape = (rows, columns)
-        """Of the present block."""
-        self._memory = {name: torch.empty(rows * columns) for name in _PLANES}
+        self._room = {name: torch.empty(rows * columns) for name in _PLANES}
 
-    def plane(self, name: _Plane) -> Tensor:
-        """A tensor [*shape] by its name; what it held before is lost."""
-        return self._memory[name][: math.prod(self.shape)].view(self.shape)
+    def plane(self, name: _Plane, shape: tuple[int, int]) -> Tensor:
+        """A tensor of ``shape``, at most the block's; it is the same memory at each call with this
+        name, and what that held is lost."""
+        return self._room[name][: math.prod(shape)].view(shape)
 
 
 class SmokeLayer:
@@ -76,7 +73,7 @@ class SmokeLayer:
     def density_rows(self, top: int, bottom: int) -> Tensor:
         """τ [bottom - top, width] of the rows from ``top`` to below ``bottom``."""
         first = top // BLOCK_ROWS * BLOCK_ROWS
-        memory = _Block(BLOCK_ROWS, self.width)
+        memory = _Memory(BLOCK_ROWS, self.width)
         blocks = [
             self._tau(*block, 0, self.width, memory).clone()
             for block in self._blocks(first, bottom)
@@ -87,12 +84,13 @@ class SmokeLayer:
         """First row and one past the last of each block from ``top``, until ``bottom`` is in."""
         return [(row, min(self.height, row + BLOCK_ROWS)) for row in range(top, bottom, BLOCK_ROWS)]
 
-    def _tau(self, top: int, bottom: int, left: int, right: int, block: _Block) -> Tensor:
-        """τ of one block of rows, in the columns from ``left`` to before ``right``."""
-        block.shape = (bottom - top, right - left)
-        tau = self._density(top, bottom, left, right, block.plane("tau"))
+    def _tau(self, top: int, bottom: int, left: int, right: int, memory: _Memory) -> Tensor:
+        """τ of one block of rows, in the columns from ``left`` to before ``right``: the "tau" of
+        ``memory``; its "spare" is used up."""
+        shape = (bottom - top, right - left)
+        tau = self._density(top, bottom, left, right, memory.plane("tau", shape))
         if self._detail.visible:
-            tau.mul_(self._detail(top, bottom, left, right, block.plane("spare")))
+            tau.mul_(self._detail(top, bottom, left, right, memory.plane("spare", shape)))
         return tau
 
     def airlight_rows(self, top: int, bottom: int) -> Tensor:
@@ -106,7 +104,8 @@ class SmokeLayer:
         """Lay the smoke over ``image`` in place; (τ·strength [H, W] or None, opacity uint8 [H, W]).
 
         ``image`` is [3, H, W], float32 in [-1, 1], or uint8 [H, W, 3] (a decoded picture), of this
-        layer's size. Works in blocks of rows: memory beyond the results is a few megabytes.
+        layer's size. Works in blocks of rows: memory beyond the results is tens of megabytes where
+        a picture has twelve megapixels.
         """
         eight_bit = image.dtype == torch.uint8
         planes = image.permute(2, 0, 1) if eight_bit else image
@@ -119,13 +118,14 @@ class SmokeLayer:
         mask = torch.zeros(self.height, self.width, dtype=torch.uint8)
         kept = torch.zeros(self.height, self.width) if keep_density else None
         one, half = torch.tensor(1.0), torch.tensor(0.5)
-        block = _Block(min(BLOCK_ROWS, self.height), self.width)
+        memory = _Memory(min(BLOCK_ROWS, self.height), self.width)
         for top, bottom in self._blocks(0, self.height):
             left, right = self._density.columns(top, bottom)
             if left == right or strength == 0:
                 continue
             window = (slice(top, bottom), slice(left, right))
-            tau = self._tau(top, bottom, left, right, block)
+            shape = (bottom - top, right - left)
+            tau = self._tau(top, bottom, left, right, memory)
             if kept is not None:
                 torch.mul(tau, strength, out=kept[window])
             if eight_bit:
@@ -135,14 +135,14 @@ class SmokeLayer:
             else:
                 cover = opacity(tau, strength)
             # numpy cuts off to 8 bits faster than torch does.
-            level = torch.add(half, cover, alpha=255, out=block.plane("spare"))
+            level = torch.add(half, cover, alpha=255, out=memory.plane("spare", shape))
             np.copyto(mask.numpy()[window], level.numpy(), casting="unsafe")
             if behind is not None:
-                veiled = torch.mul(cover, self.scatter, out=block.plane("spare"))
+                veiled = torch.mul(cover, self.scatter, out=memory.plane("spare", shape))
             for number, plane in enumerate(planes):
-                rows, light = plane[window], block.plane("light")
+                rows, light = plane[window], memory.plane("light", shape)
                 if eight_bit:
-                    rows = block.plane("colour").copy_(rows).add_(0.5)
+                    rows = memory.plane("colour", shape).copy_(rows).add_(0.5)
                 if behind is not None:
                     rows.lerp_(behind[number](top, bottom, left, right, light), veiled)
                 rows.lerp_(airlight[number](top, bottom, left, right, light), cover)

@@ -205,11 +205,14 @@ class RowBlocks:
         out: Tensor | None = None,
     ) -> Tensor:
         """Rows from ``top`` to below ``bottom``: [..., bottom - top, width], or of them the columns
-        from ``left`` to before ``right``; they are written to ``out`` if it is given."""
+        from ``left`` to before ``right``; they are written to ``out`` of that shape if it is
+        given. Nothing can be differentiated through it."""
         first, last = self._sources(top, bottom)
         down, wide = self._down[top:bottom, first:last], self._wide[..., first:last, left:right]
+        shape = (*wide.shape[:-2], bottom - top, wide.shape[-1])
         if out is None:
-            out = wide.new_empty(*wide.shape[:-2], bottom - top, wide.shape[-1])
+            out = wide.new_empty(shape)
+        assert out.shape == shape  # torch would make it fit, over what lies behind
         # Colour by colour: torch is half as fast at a batch of products.
         for lines, rows in zip(_planes(wide), _planes(out), strict=True):
             torch.mm(down, lines, out=rows)

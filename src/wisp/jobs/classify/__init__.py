@@ -225,7 +225,7 @@ class _Training:
     """Of the member, from 0."""
 
     def log(self, row: Mapping[str, object]) -> None:
-        """A row for ``metrics.jsonl``."""
+        """A row for ``metrics.jsonl``; members count from 0, and the first is not named."""
         self.folder.log({**row, "member": self.number} if self.number else row)
 
     @property
