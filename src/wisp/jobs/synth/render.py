@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
+import threading
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image
 
 from wisp import shipped
 from wisp.config import SynthConfig, parse_negatives
+from wisp.errors import StoppedError
 from wisp.images import JpegRecipe, by_lines, decode, encode_jpeg, jpeg_recipe, to_pil
 from wisp.jobs.synth.plan import (
     Photo,
@@ -47,6 +49,8 @@ class Job:
     reconstruct: bool
     layers: Sequence[LiftedLayer] = ()
     """Real smoke that lends steam its folds, see :func:`layers_for`."""
+    stop: threading.Event = dataclasses.field(default_factory=threading.Event)
+    """Once set no further picture is written, not even of a photo that is begun."""
 
 
 def layers_for(config: SynthConfig) -> Sequence[LiftedLayer]:
@@ -68,7 +72,8 @@ def lookalike_parents(config: SynthConfig) -> dict[str, Path]:
 def render_photo(job: Job, photo: Photo) -> list[Row]:
     """Write all pictures made of ``photo``; their metadata rows, the clean ones first.
 
-    Raises UnreadableImageError if the photo has gone bad, WispError if the disk is full.
+    Raises UnreadableImageError if the photo has gone bad, WispError if the disk is full, and
+    StoppedError once ``job.stop`` is set.
     """
     image = decode(photo.path)
     quality = quality_of(job.config, photo.path)
@@ -176,6 +181,8 @@ def _write_smoky(
     drawn: Row,
 ) -> Row:
     """Write a smoky picture, or a ``frame`` of a sequence, and its mask; its row."""
+    if job.stop.is_set():
+        raise StoppedError(f"stopped before {photo.smoky_file(copy, frame)}")
     write_bytes(job.out / photo.smoky_file(copy, frame), encode_jpeg(rendered.pixels, quality))
     box = None
     if job.model.exact_mask:
