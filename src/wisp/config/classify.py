@@ -84,7 +84,7 @@ class ClassifyConfig:
     """Keep BatchNorm's statistics (full only; with --weights none there are none to keep)."""
     pretrained_share: float = 0.0
     """Part of the pretrained weights in the backbone's final ones, from 0 to below 1; the rest is
-    what was learned (full only). With 0.4, steam was called smoke less often."""
+    what was learned (full only). With 0.4, most detectors called less steam smoke."""
     split: Literal["folder", "group", "file"] = "folder"
     """Validation part: as the folders say, or drawn anew by group, or by file (which leaks)."""
     validation: float = 0.2
