@@ -342,11 +342,14 @@ def test_a_full_disk_is_one_sentence(
 
 def interrupted(arguments: list[object], sign: str, log: Path) -> tuple[int, str]:
     """Exit code and stderr of a process group that gets Ctrl-C once it has said ``sign``."""
+    # What a shell starts in the background ignores Ctrl-C, and so would its children.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with log.open("w") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "wisp.cli", *map(str, arguments)],
             stdout=subprocess.DEVNULL, stderr=stream, start_new_session=True,
         )  # fmt: skip
+        signal.signal(signal.SIGINT, before)
         deadline_s = time.monotonic() + 60
         while sign not in log.read_text() and time.monotonic() < deadline_s:
             assert process.poll() is None, log.read_text()
