@@ -425,7 +425,7 @@ def test_batches_masks_and_range():
     assert read_only.any()
 
 
-def test_colours_by_lines_of_their_own_are_the_same_picture():
+def test_a_picture_line_by_line_is_the_same_picture():
     photo = scene(width=61, height=300)
     pixels = images.by_lines(photo)
     assert np.array_equal(pixels, np.asarray(photo))
