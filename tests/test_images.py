@@ -425,18 +425,6 @@ def test_batches_masks_and_range():
     assert read_only.any()
 
 
-def test_a_picture_line_by_line_is_the_same_picture():
-    photo = scene(width=61, height=300)
-    pixels = images.by_lines(photo)
-    assert np.array_equal(pixels, np.asarray(photo))
-    assert pixels.strides == (3 * 61, 1, 61)
-    changed = images.to_pil(pixels)
-    pixels[2, 3] = 7  # the array may be written to, and the picture is a copy
-    assert np.array_equal(pixels[2, 3], [7, 7, 7])
-    assert np.array_equal(np.asarray(changed), np.asarray(photo))
-    assert images.encode_jpeg(images.by_lines(photo)) == images.encode_jpeg(photo)
-
-
 def test_jpeg_is_close_and_smaller_at_lower_quality():
     fine, coarse = images.encode_jpeg(scene(), 95), images.encode_jpeg(scene(), 20)
     assert len(coarse) < len(fine)

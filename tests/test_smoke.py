@@ -148,14 +148,6 @@ def test_row_blocks_put_together_are_the_whole():
     torch.testing.assert_close(parts, blocks(0, 101), atol=1e-6, rtol=0)
 
 
-def test_row_blocks_write_where_they_are_told_to():
-    blocks = RowBlocks(torch.rand(3, 20, 30), 101, 77)
-    out = torch.full((3, 16, 40), torch.nan)
-    given = blocks(32, 48, 5, 45, out)
-    assert given is out
-    torch.testing.assert_close(out, blocks(32, 48)[..., 5:45], atol=1e-6, rtol=0)
-
-
 def test_row_blocks_know_their_columns_and_give_any_window():
     grid = torch.zeros(20, 30)
     grid[6:9, 11:14] = torch.rand(3, 3) + 0.1
@@ -370,26 +362,6 @@ def test_eight_bit_pictures_get_the_same_smoke():
     # Half a level is rounding; the rest, that the colour of the scene is taken from fewer pixels.
     assert float(difference.max()) <= 1.5
     assert float(difference.mean()) <= 0.5
-
-
-@pytest.mark.parametrize("seed", [0, 2])
-def test_smoke_is_the_same_however_colours_lie_in_memory(seed):
-    """On a picture of several blocks that shows finer detail than the grid has."""
-    random = torch.Generator().manual_seed(5)
-    coarse = torch.rand(1, 3, 12, 8, generator=random) * 255
-    smooth = torch.nn.functional.interpolate(coarse, (700, 450), mode="bilinear")[0]
-    clean = smooth.to(torch.uint8).permute(1, 2, 0)
-    layer = ProceduralSmoke().layer(clean, torch.Generator().manual_seed(seed))
-    assert (layer.scatter > 0) == (seed == 2)
-    beside = clean.clone(memory_format=torch.contiguous_format)
-    by_lines = clean.permute(0, 2, 1).contiguous().permute(0, 2, 1)
-    assert by_lines.stride() == (3 * 450, 1, 450)
-    (tau, mask), (other_tau, other_mask) = (layer.apply(each) for each in (beside, by_lines))
-    assert torch.equal(beside, by_lines) and not torch.equal(beside, clean)
-    assert torch.equal(tau, other_tau) and torch.equal(mask, other_mask)
-    # What is computed in memory that is used again is what stands alone.
-    torch.testing.assert_close(tau, layer.density_rows(0, 700), atol=1e-5, rtol=1e-5)
-    assert int((mask.float() - opacity(tau) * 255).abs().ceil().max()) <= 1
 
 
 def test_procedural_smoke_looks_the_same_at_every_resolution():

@@ -7,7 +7,6 @@ from wisp.images.augmentation import augment
 from wisp.images.convert import (
     ImageLike,
     JpegRecipe,
-    by_lines,
     encode_jpeg,
     from_uint8,
     jpeg_recipe,
@@ -42,7 +41,6 @@ __all__ = [
     "UnreadableImageError",
     "apply_cast",
     "augment",
-    "by_lines",
     "center_crop",
     "colour_cast",
     "decode",

@@ -16,8 +16,6 @@ from PIL import Image, JpegImagePlugin
 from torch import Tensor
 
 Uint8Array = npt.NDArray[np.uint8]
-_BY_LINES = "RGB;L"
-_STRIP_ROWS = 256
 ImageLike = Image.Image | Uint8Array | Tensor
 """PIL image; uint8 array [H, W, 3] or [H, W]; or float tensor [3, H, W] or [1, H, W] in [-1, 1]."""
 
@@ -44,22 +42,6 @@ def to_uint8(image: Tensor) -> Uint8Array:
     return array
 
 
-def by_lines(image: Image.Image) -> Uint8Array:
-    """A picture in mode RGB as uint8 [H, W, 3], writable, in memory line by line, each line in red,
-    in green and in blue.
-
-    Arithmetic then goes along one colour of a line. :func:`to_pil` knows the layout; Pillow's
-    fromarray would have to rearrange it first.
-    """
-    width, height = image.size
-    lines = np.empty((height, 3, width), np.uint8)
-    for top in range(0, height, _STRIP_ROWS):  # a whole one would be copied twice
-        strip = image.crop((0, top, width, min(height, top + _STRIP_ROWS)))
-        packed = np.frombuffer(strip.tobytes("raw", _BY_LINES), np.uint8)
-        lines[top : top + strip.height] = packed.reshape(strip.height, 3, width)
-    return lines.transpose(0, 2, 1)
-
-
 def to_pil(image: ImageLike) -> Image.Image:
     """A picture as PIL image: RGB from three channels, L from one."""
     if isinstance(image, Image.Image):
@@ -67,11 +49,6 @@ def to_pil(image: ImageLike) -> Image.Image:
     array = to_uint8(image) if isinstance(image, Tensor) else image
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
-    if array.ndim == 3 and array.shape[-1] == 3 and not array.flags.c_contiguous:
-        lines = array.transpose(0, 2, 1)
-        if lines.flags.c_contiguous:
-            size = (array.shape[1], array.shape[0])
-            return Image.frombytes("RGB", size, lines.data, "raw", _BY_LINES)
     return Image.fromarray(np.ascontiguousarray(array))
 
 

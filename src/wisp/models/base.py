@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from wisp.errors import InputError
-from wisp.images import by_lines, decode, to_pil
+from wisp.images import decode
 from wisp.smoke import SmokyBatch
 
 ImageInput = Image.Image | str | Path | NDArray[np.uint8]
@@ -116,7 +116,7 @@ class SmokeModel(abc.ABC):
         check_strength(strength)
         result = self.render(pixels_of(image), strength, seed, keep_density=True)
         assert result.density is not None
-        return Smoky(to_pil(result.pixels), result.density, Image.fromarray(result.mask))
+        return Smoky(Image.fromarray(result.pixels), result.density, Image.fromarray(result.mask))
 
 
 def check_strength(strength: float) -> None:
@@ -133,7 +133,7 @@ def pixels_of(image: ImageInput) -> NDArray[np.uint8]:
     if isinstance(image, (str, Path)):
         image = decode(Path(image))
     if isinstance(image, Image.Image):
-        return by_lines(image.convert("RGB"))
+        return np.array(image.convert("RGB"), dtype=np.uint8)
     array = np.asarray(image)
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)):
         raise InputError(

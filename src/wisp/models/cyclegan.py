@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from wisp.engine import Engine
 from wisp.errors import InputError
-from wisp.images import to_pil, to_tensor
+from wisp.images import to_tensor
 from wisp.models.base import Computing, ImageInput, Rendered, SmokeModel, check_batch, pixels_of
 from wisp.smoke import RowBlocks, SmokyBatch, opacity
 from wisp.smoke.optics import density_of
@@ -157,11 +157,11 @@ class CycleGANModel(SmokeModel):
         small = self._shrink(pixels)
         smoky = self._run(self._clean_to_smoky, small[None])
         _add_change(pixels, self._run(self._smoky_to_clean, smoky)[0].cpu() - small, 1.0)
-        return to_pil(pixels)
+        return Image.fromarray(pixels)
 
     def _shrink(self, pixels: NDArray[np.uint8]) -> Tensor:
         height, width = self.scale.size(*pixels.shape[:2])
-        image = to_pil(pixels)
+        image = Image.fromarray(pixels)
         if image.size != (width, height):
             image = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
         return to_tensor(image)

@@ -13,7 +13,6 @@ from torch import Tensor
 from wisp.config import parse_source
 from wisp.engine import torch_threads
 from wisp.errors import InputError
-from wisp.images import to_pil
 from wisp.models.base import (
     Computing,
     ImageInput,
@@ -79,4 +78,4 @@ class DrawnModel(SmokeModel):
 
     def reconstruct(self, image: ImageInput) -> Image.Image:
         """The photo itself: what Beer-Lambert adds, it can take away without a trace."""
-        return to_pil(pixels_of(image))
+        return Image.fromarray(pixels_of(image))

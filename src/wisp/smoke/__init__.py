@@ -1,14 +1,19 @@
 """Smoke as physics: density fields, Beer-Lambert, and random smoke made of both."""
 
 from wisp.smoke.fields import SHAPES, density
-from wisp.smoke.layer import SmokeLayer
 from wisp.smoke.lifted import LiftedLayer, LiftedSmoke, smooth_airlight
 from wisp.smoke.lookalikes import LOOKALIKES, add_lookalike
 from wisp.smoke.motion import sequence
 from wisp.smoke.noise import RowBlocks
 from wisp.smoke.optics import add_smoke, box_of, coverage, opacity, remove_smoke, transmission
 from wisp.smoke.placement import SourceBox
-from wisp.smoke.procedural import PlaceableSmoke, ProceduralSmoke, RandomSmoke, SmokyBatch
+from wisp.smoke.procedural import (
+    PlaceableSmoke,
+    ProceduralSmoke,
+    RandomSmoke,
+    SmokeLayer,
+    SmokyBatch,
+)
 
 __all__ = [
     "LOOKALIKES",

@@ -44,14 +44,10 @@ class Detail:
         self.visible = bool(self._octaves)
         """Whether the picture is large enough to show any."""
 
-    def __call__(
-        self, top: int, bottom: int, left: int, right: int, out: Tensor | None = None
-    ) -> Tensor:
+    def __call__(self, top: int, bottom: int, left: int, right: int) -> Tensor:
         """[bottom - top, right - left]: the block of rows that begins with ``top``, a multiple of
-        :data:`BLOCK_ROWS`, in the columns from ``left`` to before ``right``; written to ``out`` if
-        it is given."""
-        block = top // BLOCK_ROWS
-        change = (torch.empty(bottom - top, right - left) if out is None else out).fill_(1)
+        :data:`BLOCK_ROWS`, in the columns from ``left`` to before ``right``."""
+        block, change = top // BLOCK_ROWS, torch.ones(bottom - top, right - left)
         for octave in self._octaves:
             weights, first = octave.weights[block, : bottom - top], octave.first[block]
             change.addmm_(weights, octave.lines[first : first + weights.shape[1], left:right])

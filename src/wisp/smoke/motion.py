@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from wisp.smoke.layer import SmokeLayer
 from wisp.smoke.lifted import LiftedLayer, mix
 from wisp.smoke.noise import Dice, blur, fbm, warp
-from wisp.smoke.procedural import PlaceableSmoke
+from wisp.smoke.procedural import PlaceableSmoke, SmokeLayer
 
 _SPEED = (0.003, 0.01)
 _REACH = (0.05, 0.09)

@@ -12,7 +12,6 @@ import functools
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -191,41 +190,24 @@ class RowBlocks:
     """``grid`` [..., h, w] resampled to ``height`` x ``width``, a block of rows at a time."""
 
     def __init__(self, grid: Tensor, height: int, width: int, sharp: bool = False) -> None:
-        self._height, self._width, self._sharp = height, width, sharp
+        self._grid, self._height, self._width, self._sharp = grid, height, width, sharp
         self._down = resample_matrix(grid.shape[-2], height, sharp)
         self._wide = resample_lines(grid, width, sharp)
-        self._used = (grid != 0).numpy()
 
-    def __call__(
-        self,
-        top: int,
-        bottom: int,
-        left: int = 0,
-        right: int | None = None,
-        out: Tensor | None = None,
-    ) -> Tensor:
+    def __call__(self, top: int, bottom: int, left: int = 0, right: int | None = None) -> Tensor:
         """Rows from ``top`` to below ``bottom``: [..., bottom - top, width], or of them the columns
-        from ``left`` to before ``right``; they are written to ``out`` of that shape if it is
-        given. Nothing can be differentiated through it."""
+        from ``left`` to before ``right``."""
         first, last = self._sources(top, bottom)
-        down, wide = self._down[top:bottom, first:last], self._wide[..., first:last, left:right]
-        shape = (*wide.shape[:-2], bottom - top, wide.shape[-1])
-        if out is None:
-            out = wide.new_empty(shape)
-        assert out.shape == shape  # torch would make it fit, over what lies behind
-        # Colour by colour: torch is half as fast at a batch of products.
-        for lines, rows in zip(_planes(wide), _planes(out), strict=True):
-            torch.mm(down, lines, out=rows)
-        return out
+        return self._down[top:bottom, first:last] @ self._wide[..., first:last, left:right]
 
     def columns(self, top: int, bottom: int) -> tuple[int, int]:
         """First column and one past the last, outside of which these rows of a ``grid`` [h, w] ≥ 0
         are 0, perhaps one or two too many at each end; (0, 0) if all are 0."""
         first, last = self._sources(top, bottom)
-        used = np.flatnonzero(self._used[first:last].any(0))
+        used = self._grid[first:last].amax(0).nonzero()
         if not len(used):
             return 0, 0
-        cells = self._used.shape[-1]
+        cells = self._grid.shape[-1]
         scale, reach = cells / self._width, 2 * _kernel_width(cells, self._width, self._sharp)
         left = math.floor((int(used[0]) - reach + 0.5) / scale - 0.5)
         right = math.ceil((int(used[-1]) + reach + 0.5) / scale - 0.5) + 1
@@ -233,11 +215,6 @@ class RowBlocks:
 
     def _sources(self, top: int, bottom: int) -> tuple[int, int]:
         return _sources(self._down.shape[1], self._height, top, bottom, self._sharp)
-
-
-def _planes(stack: Tensor) -> list[Tensor]:
-    """The planes [h, w] of ``stack`` [..., h, w]."""
-    return [stack] if stack.ndim == 2 else [p for part in stack for p in _planes(part)]
 
 
 def resample_lines(lines: Tensor, target: int, sharp: bool = False) -> Tensor:

@@ -1,20 +1,27 @@
-"""Smoke without training: random shapes, densities and colours, laid on by Beer-Lambert."""
+"""Smoke without training: random shapes, densities and colours, laid on by Beer-Lambert.
+
+The smoke of a picture is drawn on a small grid (:class:`SmokeLayer`) and rendered in blocks of
+rows, so that a picture of any size costs little memory.
+"""
 
 from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from wisp.smoke.detail import BLOCK_ROWS, Detail
 from wisp.smoke.fields import SHAPES, Field
-from wisp.smoke.layer import TILE_PX, SmokeLayer, thumbnail
-from wisp.smoke.noise import GRID_PX, Dice, grid_shape
+from wisp.smoke.noise import GRID_PX, Dice, RowBlocks, blur, grid_shape, resample_lines
 from wisp.smoke.optics import coverage, opacity
 from wisp.smoke.placement import SourceBox, mobility, rising_plume, smoke_texture
 from wisp.smoke.shading import shading
 
+_TILE_PX = 256
 MIN_COVERAGE = 0.05
 """At strength 1 at least this part of a picture under procedural smoke without a source has an
 opacity above 0.1."""
@@ -30,6 +37,125 @@ class SmokyBatch:
     image: Tensor
     density: Tensor
     airlight: Tensor
+
+
+class SmokeLayer:
+    """The smoke of one picture of ``height`` x ``width`` px, rendered on demand.
+
+    ``grid_density`` [h, w] ≥ 0 and ``grid_airlight`` [3, h, w] in [-1, 1] are on the smoke grid;
+    ``tile`` [256, 256] is the noise that finer detail is taken from; ``scatter`` in [0, 1] says
+    how much the smoke blurs what lies behind it; ``risen`` is how far its finer detail has moved up
+    (fractions of the long side).
+    """
+
+    def __init__(
+        self,
+        grid_density: Tensor,
+        grid_airlight: Tensor,
+        tile: Tensor,
+        height: int,
+        width: int,
+        scatter: float = 0.0,
+        risen: float = 0.0,
+    ) -> None:
+        self.grid_density, self.grid_airlight, self.scatter = grid_density, grid_airlight, scatter
+        self.tile, self.height, self.width = tile, height, width
+        self._density = RowBlocks(grid_density.clamp(min=0), height, width)
+        self._detail = Detail(tile, height, width, risen * max(height, width))
+
+    def changed(self, grid_density: Tensor, grid_airlight: Tensor, risen: float) -> SmokeLayer:
+        """The same smoke at another time, ``risen`` since."""
+        return SmokeLayer(
+            grid_density,
+            grid_airlight,
+            self.tile,
+            self.height,
+            self.width,
+            self.scatter,
+            risen,
+        )
+
+    def density_rows(self, top: int, bottom: int) -> Tensor:
+        """τ [bottom - top, width] of the rows from ``top`` to below ``bottom``."""
+        first = top // BLOCK_ROWS * BLOCK_ROWS
+        blocks = [self._tau(*block, 0, self.width) for block in self._blocks(first, bottom)]
+        return torch.cat(blocks)[top - first : bottom - first]
+
+    def _blocks(self, top: int, bottom: int) -> list[tuple[int, int]]:
+        """First row and one past the last of each block from ``top``, until ``bottom`` is in."""
+        return [(row, min(self.height, row + BLOCK_ROWS)) for row in range(top, bottom, BLOCK_ROWS)]
+
+    def _tau(self, top: int, bottom: int, left: int, right: int) -> Tensor:
+        """τ of one block of rows, in the columns from ``left`` to before ``right``."""
+        block = self._density(top, bottom, left, right)
+        if self._detail.visible:
+            block.mul_(self._detail(top, bottom, left, right))
+        return block
+
+    def airlight_rows(self, top: int, bottom: int) -> Tensor:
+        """A [3, bottom - top, width] of the rows from ``top`` to below ``bottom``."""
+        airlight = RowBlocks(self.grid_airlight.clamp(-1, 1), self.height, self.width)
+        return airlight(top, bottom).clamp_(-1, 1)
+
+    def apply(
+        self, image: Tensor, strength: float = 1.0, keep_density: bool = True
+    ) -> tuple[Tensor | None, Tensor]:
+        """Lay the smoke over ``image`` in place; (τ·strength [H, W] or None, opacity uint8 [H, W]).
+
+        ``image`` is [3, H, W], float32 in [-1, 1], or uint8 [H, W, 3] (a decoded picture), of this
+        layer's size. Works in blocks of rows: memory beyond the results is a few megabytes.
+        """
+        eight_bit = image.dtype == torch.uint8
+        planes = image.permute(2, 0, 1) if eight_bit else image
+        # In the units of the pixels; half a level more, for cutting off then rounds.
+        scale, shift = (127.5, 128.0) if eight_bit else (1.0, 0.0)
+        behind = None
+        if self.scatter > 0:
+            behind = RowBlocks(self._backdrop(image) * scale + shift, self.height, self.width)
+        grid_airlight = self.grid_airlight.clamp(-1, 1) * scale + shift
+        airlight = RowBlocks(grid_airlight, self.height, self.width)
+        mask = torch.zeros(self.height, self.width, dtype=torch.uint8)
+        kept = torch.zeros(self.height, self.width) if keep_density else None
+        for top, bottom in self._blocks(0, self.height):
+            left, right = self._density.columns(top, bottom)
+            if left == right or strength == 0:
+                continue
+            window = (slice(top, bottom), slice(left, right))
+            tau = self._tau(top, bottom, left, right)
+            if kept is not None:
+                torch.mul(tau, strength, out=kept[window])
+            if eight_bit:
+                # A quarter of the time of expm1, and 0 where there is none, too: what it lacks in
+                # thin smoke is far below a level.
+                cover = tau.mul_(-strength).exp_().neg_().add_(1)
+            else:
+                cover = opacity(tau, strength)
+            # numpy cuts off to 8 bits, and puts colours side by side, faster than torch does.
+            mask.numpy()[window] = (cover * 255).add_(0.5).numpy()
+            rows = planes[:, *window]
+            if eight_bit:
+                rows = rows.to(torch.float32, memory_format=torch.contiguous_format).add_(0.5)
+            if behind is not None:
+                rows.lerp_(behind(top, bottom, left, right), self.scatter * cover)
+            rows.lerp_(airlight(top, bottom, left, right), cover)
+            if eight_bit:
+                np.stack(list(rows.numpy().astype(np.uint8)), axis=-1, out=image[window].numpy())
+        return kept, mask
+
+    def _backdrop(self, image: Tensor) -> Tensor:
+        """The scene as it looks through scattering smoke, on the grid [3, h, w]: blurred."""
+        small = thumbnail(image, self.grid_density.shape, samples=2)
+        return torch.stack([blur(channel, 0.006) for channel in small]).clamp_(-1, 1)
+
+
+def thumbnail(image: Tensor, shape: Sequence[int], samples: int = 3) -> Tensor:
+    """``image`` (float [3,H,W] in [-1,1] or uint8 [H,W,3]) as float [3, *shape], by means of at
+    least ``samples`` pixels along each axis, where there are so many."""
+    if image.dtype == torch.uint8:
+        step = max(1, min(image.shape[0] // shape[0], image.shape[1] // shape[1]) // samples)
+        image = image[::step, ::step].permute(2, 0, 1).float().div_(127.5).sub_(1)
+    rows, columns = shape
+    return resample_lines(resample_lines(image, columns).mT, rows).mT
 
 
 class RandomSmoke(abc.ABC):
@@ -52,7 +178,7 @@ class RandomSmoke(abc.ABC):
         scene = thumbnail(image, (24, 24)).add_(1).div_(2).clamp_(0, 1)
         tau, airlight = self._draw(dice, rows, columns, scene)
         scatter = dice.uniform(0.3, 0.8) if dice.coin(0.4) else 0.0
-        return SmokeLayer(tau, airlight, dice.normal(TILE_PX, TILE_PX), height, width, scatter)
+        return SmokeLayer(tau, airlight, dice.normal(_TILE_PX, _TILE_PX), height, width, scatter)
 
     def add(
         self, clean: Tensor, generator: torch.Generator, strength: float | Tensor = 1.0

@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from wisp.config import REAL, CompareConfig, Contender, SynthConfig, to_json
 from wisp.errors import InputError
-from wisp.images import Scanned, Skipped, by_lines, decode, encode_jpeg, find_images, scan
+from wisp.images import Scanned, Skipped, decode, encode_jpeg, find_images, scan
 from wisp.jobs import synth
 from wisp.jobs.synth.annotations import write_metadata
 from wisp.jobs.synth.plan import Photo, draw, make_plan, picture_seed
@@ -150,9 +153,9 @@ def _collect(config: SynthConfig, smoky: str, photos: Photos) -> None:
         photo, label, name, encoded_as = job
         image, quality = decode(photo.path), quality_of(config, encoded_as)
         if label == "smoky":
-            pixels = by_lines(image)
+            pixels = np.array(image)
             condition = add_condition(config, picture_seed(config, photo, 1), pixels)
-            write_bytes(folder.path / name, encode_jpeg(pixels, quality))
+            write_bytes(folder.path / name, encode_jpeg(Image.fromarray(pixels), quality))
             # How much smoke there is nobody knows.
             unknown = {"strength": None, "coverage": None, "mean_opacity": None}
             return [
@@ -162,7 +165,7 @@ def _collect(config: SynthConfig, smoky: str, photos: Photos) -> None:
         row = metadata_row(config, photo, name, label)
         return [
             row,
-            *write_negative(config, folder.path, photo, by_lines(image), quality, layers),
+            *write_negative(config, folder.path, photo, np.asarray(image), quality, layers),
         ]
 
     rows: list[Row] = []

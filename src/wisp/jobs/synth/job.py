@@ -252,15 +252,13 @@ def _render_all(
                     except UnreadableImageError as error:
                         bad.append(Skipped(photo.path, error.reason))
                     bar.advance()
-    except BaseException as error:
-        job.stop.set()  # or a photo of which many pictures are made would be gone through
-        if isinstance(error, KeyboardInterrupt):
-            raise StoppedError(
-                f"stopped by Ctrl-C with {len(finished)} of {len(photos)} photos finished; repeat "
-                "the command to go on"
-            ) from None
-        raise
+    except KeyboardInterrupt:
+        raise StoppedError(
+            f"stopped by Ctrl-C with {len(finished)} of {len(photos)} photos finished; repeat the "
+            "command to go on"
+        ) from None
     finally:
+        job.stop.set()  # or a photo of which many pictures are made would be gone through
         pool.shutdown(cancel_futures=True)
     return bad
 

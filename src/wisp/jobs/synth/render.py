@@ -18,7 +18,7 @@ from PIL import Image
 from wisp import shipped
 from wisp.config import SynthConfig, parse_negatives
 from wisp.errors import StoppedError
-from wisp.images import JpegRecipe, by_lines, decode, encode_jpeg, jpeg_recipe, to_pil
+from wisp.images import JpegRecipe, decode, encode_jpeg, jpeg_recipe
 from wisp.jobs.synth.plan import (
     Photo,
     picture_condition,
@@ -34,6 +34,7 @@ _COVERED = 0.1
 _BOX_LEVEL = 0.05
 _QUALITY_OF_OTHER_FORMATS = 95
 _PNG_FILTER_UP = 2
+_STRIP_ROWS = 256
 
 Row = dict[str, Any]
 """A row of ``metadata.jsonl``."""
@@ -50,7 +51,7 @@ class Job:
     layers: Sequence[LiftedLayer] = ()
     """Real smoke that lends steam its folds, see :func:`layers_for`."""
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
-    """Once set no further picture is written, not even of a photo that is begun."""
+    """Once set no further picture with smoke is written, not even of a photo that is begun."""
 
 
 def layers_for(config: SynthConfig) -> Sequence[LiftedLayer]:
@@ -85,14 +86,23 @@ def render_photo(job: Job, photo: Photo) -> list[Row]:
     del clean
     # One clean picture of a sequence: without smoke nothing moves, and copies count as evidence.
     rows = [metadata_row(job.config, photo, photo.clean_file(), "clean")]
-    pixels = by_lines(image)
+    pixels = _pixels(image)
     del image
     repaint = job.model.reconstruct if job.reconstruct else None
     rows += write_negative(job.config, job.out, photo, pixels, quality, job.layers, repaint)
     for copy in range(1, job.config.per_photo + 1):
         last = copy == job.config.per_photo
-        rows += _render_smoky(job, photo, copy, pixels if last else pixels.copy("K"), quality)
+        rows += _render_smoky(job, photo, copy, pixels if last else pixels.copy(), quality)
     return rows
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """``image`` (RGB) as an array [H, W, 3]; in strips, as np.array makes two more whole copies."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, _STRIP_ROWS):
+        strip = (0, top, image.width, min(image.height, top + _STRIP_ROWS))
+        pixels[top : top + _STRIP_ROWS] = np.asarray(image.crop(strip))
+    return pixels
 
 
 def quality_of(config: SynthConfig, path: Path) -> int | JpegRecipe:
@@ -121,9 +131,9 @@ def write_negative(
     if drawn is None:
         return []
     kind, seed = drawn
-    changed = pixels.copy("K")
+    changed = pixels.copy()
     _add_lookalike(kind, changed, seed, layers)
-    image = to_pil(changed)
+    image = Image.fromarray(changed)
     if repaint is not None:
         image = repaint(image)
     file_name = photo.negative_file(kind)
