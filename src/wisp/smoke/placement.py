@@ -89,7 +89,9 @@ def rising_plume(dice: Dice, rows: int, columns: int, source: SourceBox) -> Plum
     width, height = source.width * right, source.height * bottom
     half = max(0.42 * width, _LEAST_HALF_WIDTH)
     floor = _floor(source, bottom)
-    fade = max(min(_ONSET * height, half), 0.15 * half, 0.015)
+    # Over a wide box it takes longer, lest its bottom show as a line, but within a flat one, too,
+    # smoke must become dense.
+    fade = max(min(_ONSET * height, half), min(0.15 * half, 0.75 * height), 0.015)
 
     spread = dice.log_uniform(0.08, 0.27)
     lean, bend = dice.uniform(-0.25, 0.25), dice.uniform(-0.45, 0.45)
