@@ -4,7 +4,8 @@
 
 PHOTOS holds `clean/`, `smoky/` and `real_validation/SET/{clean,smoky}`; the last is measured on and
 never trained on. FILE holds ImageNet weights of MobileNetV2. Runs that are finished in --work are
-not repeated. The models, their cards and manifests go into the package (src/wisp/shipped).
+not repeated; runs there of other recipes than those below are refused. The models, their cards and
+manifests go into the package (src/wisp/shipped).
 """
 
 from __future__ import annotations
@@ -59,6 +60,17 @@ LIFTING = (
 )
 
 
+def require_recipe(run: Path, recipe: Mapping[str, Any]) -> None:
+    """SystemExit if ``run`` was begun, or finished, with another recipe."""
+    begun = read_json(run / "config.json") if (run / "config.json").exists() else recipe
+    for name, value in recipe.items():
+        if begun.get(name) != value:
+            sys.exit(
+                f"{run} was made with --{name.replace('_', '-')} {begun.get(name)}, the recipe "
+                f"here says {value}; remove it and what was made from it, or name another --work"
+            )
+
+
 def unless_finished(run: Path, make: Callable[[], object]) -> dict[str, Any]:
     """The result of ``run``, which is made if it has none yet."""
     if not (run / "result.json").exists():
@@ -67,7 +79,7 @@ def unless_finished(run: Path, make: Callable[[], object]) -> dict[str, Any]:
 
 
 def train(run: Path, photos: Path, weights: str) -> None:
-    """Train R and lift the bank, or go on where that was stopped; nothing if it is finished."""
+    """Train R and lift the bank, or go on where that was stopped."""
     if (run / "checkpoints" / "latest.json").exists():
         wisp.train(resume=run)
     else:
@@ -165,27 +177,32 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/shipped"))
     arguments = parser.parse_args(argv)
     photos, work, weights = arguments.photos, arguments.work, arguments.weights
-    lifted, dataset, trained = work / "lifted", work / "dataset", work / "detector"
-
-    train(lifted, photos, weights)
+    lifted, dataset, trained, tested = (
+        work / name for name in ("lifted", "dataset", "detector", "eval")
+    )
+    runs = {lifted: TRAIN, dataset: SYNTH, trained: CLASSIFY, tested: EVALUATE}
+    for run, recipe in runs.items():
+        require_recipe(run, recipe)
+    training = unless_finished(lifted, lambda: train(lifted, photos, weights))
     pack_layered(lifted)
     made = unless_finished(
         dataset,
         lambda: wisp.synth((str(photos / "clean"),), out=dataset, model="layered", **SYNTH),
     )
     detector = unless_finished(
-        trained, lambda: wisp.classify((dataset,), out=trained, weights=weights, **CLASSIFY)
+        trained,
+        lambda: wisp.classify((dataset,), out=trained, weights=weights, **CLASSIFY),
     )
     pack_detector(trained)
     difference, compared = largest_difference(trained, shipped.FOLDER / "smoke-detector", dataset)
     print(f"float16 changes a probability by at most {difference:.2g} on {compared} pictures")
     sets = tuple(sorted(p for p in (photos / "real_validation").iterdir() if p.is_dir()))
-    tested = unless_finished(
-        work / "eval",
-        lambda: wisp.evaluate("smoke-detector", sets, out=work / "eval", **EVALUATE),
+    scores = unless_finished(
+        tested,
+        lambda: wisp.evaluate("smoke-detector", sets, out=tested, **EVALUATE),
     )
     facts = {
-        "training": read_json(lifted / "result.json"),
+        "training": training,
         "config": read_json(lifted / "config.json"),
         "bank": LayerBank(shipped.FOLDER / "layered" / "layers.zip").rows,
         "lifting": measure_lifting(photos, lifted, work / "lifting.json"),
@@ -193,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "detector": detector,
         "settings": read_json(trained / "detector.json"),
         "share": read_json(trained / "config.json")["pretrained_share"],
-        "tested": tested,
+        "tested": scores,
         "difference": difference,
         "compared": compared,
         "commands": commands(Path(weights).name),
@@ -202,7 +219,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "interval": interval,
         "SCORES": SCORES,
         "LIFTING": LIFTING,
-        "metrics": read_json(work / "eval" / "metrics.json"),
+        "metrics": read_json(tested / "metrics.json"),
     }
     for name in shipped.LARGEST_BYTES:
         print(f"{name}: {write_card(name, facts) / 1e6:.1f} MB")

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import shutil
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -349,6 +350,30 @@ def test_unusable_input_is_refused_before_anything_is_made(photos, tmp_path):
         r"REAL: 16 of 38 test pictures are among the photos to learn from", smoky=tmp_path / "seen"
     )
     refused("lies in .*clean; name a folder beside", out=photos / "clean" / "run")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"models": "real,mix=layered+real"}, "layered learned its smoke from.*change --models"),
+        ({"negatives": "steam"}, "look-alikes of steam have their folds from.*--negatives"),
+    ],
+)
+def test_test_photos_that_smoke_was_lifted_from_are_refused_before_anything_is_made(
+    photos, tmp_path, monkeypatch, changes, said
+):
+    shutil.copytree(shipped.FOLDER / "layered", tmp_path / "shipped" / "layered")
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "shipped")
+    inputs = tmp_path / "shipped" / "layered" / "inputs.json"
+    test = next((photos / "real/indoor/smoky").iterdir())
+    record = {"path": "a.jpg", "sha256": sha256(test.read_bytes()).hexdigest(), "group": "a"}
+    files = [*read_json(inputs)["files"], {**record, "phash": ""}]
+    write_json(inputs, {**read_json(inputs), "files": files})
+    shipped.seal("layered")
+    config = configured(photos, tmp_path / "run", **changes)
+    with pytest.raises(InputError, match=f"REAL: 1 of 38 test pictures are .*{said}"):
+        compare.run(config)
+    assert not config.out.exists()
 
 
 def test_every_detector_gets_the_share_of_pretrained_weights(photos, tmp_path):

@@ -101,6 +101,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         maker.main(arguments)
         # What is finished is not trained again, and the same runs give the same files.
         assert first == {path: path.read_bytes() for path in (root / "package").rglob("*.*")}
+        patch.setattr(maker, "CLASSIFY", {**TINY["CLASSIFY"], "steps": 40})
+        with pytest.raises(SystemExit, match="made with --steps 30, the recipe here says 40"):
+            maker.main(arguments)
     return {"package": root / "package", "work": root / "work", "photos": photos}
 
 

@@ -10,11 +10,13 @@ from wisp.config import REAL, CompareConfig, EvaluateConfig
 from wisp.data import sets_below
 from wisp.errors import InputError
 from wisp.images import Skipped
-from wisp.jobs.compare.datasets import Photos
+from wisp.jobs.compare.datasets import Photos, synth_config
 from wisp.jobs.evaluate.testsets import RealPicture, read_test_sets, set_names
+from wisp.jobs.synth.render import parents_of
 from wisp.manifest import FileRecord, find_overlaps
 from wisp.models import load
 from wisp.networks.backbone import Backbone, load_backbone
+from wisp.rundir import RunDir
 
 CLASSES = ("clean", "smoky")
 
@@ -40,7 +42,8 @@ def read_inputs(config: CompareConfig) -> Inputs:
     """Open photos, test sets, models and weights.
 
     Raises InputError for each of them that cannot be used, where test photos are among those to
-    learn from, and where ``--out`` lies among the photos.
+    learn from or among those that a model's smoke comes from, and where ``--out`` lies among the
+    photos.
     """
     for folder in (config.clean, config.smoky, *config.real):
         if not folder.is_dir():
@@ -59,6 +62,7 @@ def read_inputs(config: CompareConfig) -> Inputs:
     if not tests:
         raise InputError(f"{roots[0]}: no picture could be read; see {skipped[0].path}")
     _require_unseen(photos, tests)
+    _require_unseen_by_models(config, tests)
     return Inputs(photos, roots, tests, skipped, backbone)
 
 
@@ -96,14 +100,19 @@ def test_roots(folders: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(roots)
 
 
+def _sources(config: CompareConfig) -> list[str]:
+    """What the smoke of all contenders comes from, those mixed included, each once."""
+    return list(
+        dict.fromkeys(
+            part.source for model in config.contenders for part in model.parts or (model,)
+        )
+    )
+
+
 def _require_models(config: CompareConfig) -> None:
-    sources = {
-        part.source: None
-        for model in config.contenders
-        for part in model.parts or (model,)
-        if part.source != REAL
-    }
-    for source in sources:
+    for source in _sources(config):
+        if source == REAL:
+            continue
         try:
             load(source)
         except InputError as error:
@@ -124,3 +133,24 @@ def _require_unseen(photos: Photos, tests: Sequence[RealPicture]) -> None:
             f"from, for example {first.test} ({first.kind} of {first.train}); remove them on one "
             "side"
         )
+
+
+def _require_unseen_by_models(config: CompareConfig, tests: Sequence[RealPicture]) -> None:
+    """``evaluate`` would refuse them as well, but only after the first detector was trained."""
+    records = [picture.record() for picture in tests]
+    for source in _sources(config):
+        parents = parents_of(synth_config(config, source, config.seed, config.out))
+        for name, run in parents.items():
+            overlaps = find_overlaps(RunDir(run).files_seen(), records)
+            if overlaps:
+                first = overlaps[0]
+                learned, flag = (
+                    (f"{source} learned its smoke", "--models")
+                    if name == "model"
+                    else ("look-alikes of steam have their folds", "--negatives")
+                )
+                raise InputError(
+                    f"REAL: {len(overlaps)} of {len(tests)} test pictures are among the photos "
+                    f"that {learned} from, for example {first.test} ({first.kind} of "
+                    f"{first.train}); remove them from the test sets, or change {flag}"
+                )

@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 
-from wisp import shipped
 from wisp.config import SynthConfig, defaults, parse_strength, to_json
 from wisp.engine import torch_threads
 from wisp.errors import InputError, StoppedError
@@ -26,7 +25,7 @@ from wisp.jobs.synth.annotations import write_boxes, write_card, write_metadata
 from wisp.jobs.synth.gallery import write_gallery
 from wisp.jobs.synth.plan import Photo, make_plan
 from wisp.jobs.synth.probe import measure_fingerprint
-from wisp.jobs.synth.render import Job, Row, layers_for, lookalike_parents, render_photo
+from wisp.jobs.synth.render import Job, Row, layers_for, parents_of, render_photo
 from wisp.models import SmokeModel, load
 from wisp.progress import format_duration, progress, say
 from wisp.rundir import RunDir, append_text, read_jsonl, write_json, write_jsonl
@@ -164,17 +163,9 @@ def _images_outside(config: SynthConfig) -> list[ImageFile]:
 def _write_inputs(
     folder: RunDir, config: SynthConfig, photos: Sequence[Photo], skipped: Sequence[Skipped]
 ) -> None:
-    parents: dict[str, Path] = {}
-    if config.model != "procedural":
-        model = shipped.resolve(config.model)
-        for place in (model, *model.absolute().parents[:3]):
-            if (place / "config.json").exists() and RunDir(place).kind == "train":
-                parents["model"] = place
-                break
-    parents |= lookalike_parents(config)
     folder.write_inputs(
         [photo.record() for photo in photos],
-        parents=parents,
+        parents=parents_of(config),
         skipped=[entry.to_json() for entry in skipped],
     )
 
