@@ -1,0 +1,83 @@
+"""Pictures are found, sorted, scanned, and known again by their look."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from scenes import scene
+from wisp import images
+from wisp.errors import InputError
+from wisp.images import find_images
+
+
+def touch(*files: Path) -> None:
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+
+
+def test_folders_are_searched_recursively_and_sorted(tmp_path):
+    touch(
+        tmp_path / "b.JPG", tmp_path / "a.png", tmp_path / "notes.txt", tmp_path / ".hidden.jpg",
+        tmp_path / ".tmp-xyz" / "c.jpg", tmp_path / "sub" / "c.webp", tmp_path / "x.jpg" / "in.jpg",
+    )  # fmt: skip
+    (tmp_path / "sub" / "up").symlink_to(tmp_path)
+    (tmp_path / "z.jpg").symlink_to(tmp_path / "gone.jpg")
+    found = find_images([tmp_path])
+    assert [file.name for file in found] == [
+        "a.png",
+        "b.JPG",
+        "sub/c.webp",
+        "x.jpg/in.jpg",
+        "z.jpg",
+    ]
+    assert {file.root for file in found} == {tmp_path}
+
+
+def test_files_globs_and_repetitions(tmp_path):
+    touch(tmp_path / "k1" / "a.jpg", tmp_path / "k2" / "b.jpg", tmp_path / "k2" / "b.txt")
+    touch(tmp_path / "photo")
+    by_glob = find_images([f"{tmp_path}/k*/*"])
+    assert [file.name for file in by_glob] == ["k1/a.jpg", "k2/b.jpg"]
+    assert [file.name for file in find_images([f"{tmp_path}/k?"])] == ["k1/a.jpg", "k2/b.jpg"]
+    named = find_images([tmp_path / "photo", tmp_path / "k1", str(tmp_path / "k1" / "a.jpg")])
+    assert [file.name for file in named] == ["photo", "a.jpg"]
+
+
+def test_a_folder_with_brackets_in_its_name_is_a_folder(tmp_path):
+    touch(tmp_path / "[2024] kitchen" / "a.jpg")
+    assert len(find_images([f"{tmp_path}/[2024] kitchen"])) == 1
+
+
+def test_nothing_found_names_the_source(tmp_path):
+    touch(tmp_path / "empty" / "notes.txt")
+    with pytest.raises(InputError, match=r"empty.*\.jpg"):
+        find_images([tmp_path / "empty"])
+    with pytest.raises(InputError, match="nowhere"):
+        find_images([tmp_path / "nowhere"])
+    with pytest.raises(InputError, match=r"no\*where"):
+        find_images([f"{tmp_path}/no*where"])
+
+
+def bits_between(first: str, second: str) -> int:
+    return (int(first, 16) ^ int(second, 16)).bit_count()
+
+
+def test_the_perceptual_hash_survives_what_web_sites_do():
+    photo = scene(640, 480)
+    small = Image.open(io.BytesIO(images.encode_jpeg(photo.resize((200, 150)), 50)))
+    brighter = photo.point(lambda value: min(255, int(value * 1.1)))
+    original = images.perceptual_hash(photo)
+    assert len(original) == 64
+    assert bits_between(original, images.perceptual_hash(small)) <= 20
+    assert bits_between(original, images.perceptual_hash(brighter)) <= 20
+    for seed in range(1, 6):
+        assert bits_between(original, images.perceptual_hash(scene(640, 480, seed))) > 60
+
+
+def test_a_flat_picture_hashes_to_zeros():
+    assert images.perceptual_hash(Image.new("RGB", (64, 64), (9, 9, 9))) == "0" * 64
