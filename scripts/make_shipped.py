@@ -24,7 +24,7 @@ import wisp
 from wisp import shipped
 from wisp.data import LayerBank
 from wisp.detectors import load_detector, score_pictures
-from wisp.engine import make_engine
+from wisp.engine import keep_freed_memory, make_engine
 from wisp.images import find_images
 from wisp.packing import pack_detector, pack_layered
 from wisp.rundir import machine, read_json, write_text
@@ -180,6 +180,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     lifted, dataset, trained, tested = (
         work / name for name in ("lifted", "dataset", "detector", "eval")
     )
+    keep_freed_memory()
     runs = {lifted: TRAIN, dataset: SYNTH, trained: CLASSIFY, tested: EVALUATE}
     for run, recipe in runs.items():
         require_recipe(run, recipe)

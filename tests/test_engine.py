@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -66,3 +71,39 @@ def test_what_is_not_there_is_refused() -> None:
     if not torch.backends.mps.is_available():
         with pytest.raises(InputError, match="--device mps"):
             make_engine("mps")
+
+
+_FAULTS = """
+import resource
+import torch
+from wisp.engine import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(10_000_000)  # 40 MB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+anew, possible = faults(), keep_freed_memory()
+faults()
+print(possible, faults() < 0.1 * anew)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+@pytest.mark.parametrize(
+    ("set_by_the_user", "told"),
+    [({}, "True True"), ({"MALLOC_TRIM_THRESHOLD_": "131072"}, "False False")],
+)
+def test_freed_memory_is_kept_unless_the_environment_says_otherwise(
+    set_by_the_user: dict[str, str], told: str
+) -> None:
+    left = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    done = subprocess.run(
+        [sys.executable, "-c", _FAULTS],
+        env=left | set_by_the_user,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == told

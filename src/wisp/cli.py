@@ -126,6 +126,9 @@ def _run(name: str, arguments: Sequence[str], *, as_json: bool) -> int:
     from wisp import api
 
     config = _parse(name, arguments)
+    from wisp.engine import keep_freed_memory  # torch, which --help above does without
+
+    keep_freed_memory()
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     result = getattr(api, name)(**values)
     print(_told(result, as_json), file=sys.stdout, flush=True)  # noqa: T201

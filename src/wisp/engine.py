@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import functools
 import logging
+import os
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 # Between the speeds seen (0.6 and 3): a choice that noise cannot turn.
 _WORTH_IT = 1.25
 _FABRIC_PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+# Of glibc's mallopt, malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+# Larger than any tensor here; old versions of glibc take no more than the second.
+_NEVER_BYTES = (1 << 30, 32 << 20)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +130,25 @@ def _choose_precision(device: str, precision: Precision) -> tuple[Precision, str
             return "bf16", f"{speedup:.1f} times as fast as float32 on this processor"
         return "32", f"bfloat16 is {speedup:.1f} times as fast on this processor"
     return "32", "the safe choice on this device"
+
+
+@functools.cache
+def keep_freed_memory() -> bool:
+    """Let this process keep memory that it frees, for its next tensors; whether that was possible.
+
+    glibc hands large blocks back to the kernel as they are freed and asks for them anew, a page
+    fault for every 4 KiB: a fourth of the time of a training step on a CPU. Memory that is kept is
+    returned when the process ends, so this is for programs, not for libraries: the command line
+    calls it. Does nothing with other C libraries, or where the environment has set these thresholds
+    (``MALLOC_MMAP_THRESHOLD_``, ``MALLOC_TRIM_THRESHOLD_``).
+    """
+    if any(f"MALLOC_{name}_THRESHOLD_" in os.environ for name in ("MMAP", "TRIM")):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is None:
+        return False
+    kept = any(mallopt(_M_MMAP_THRESHOLD, size) for size in _NEVER_BYTES)
+    return bool(kept and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
 
 
 @contextlib.contextmanager
