@@ -22,8 +22,8 @@ from wisp.jobs.synth.render import (
     Row,
     add_condition,
     layers_for,
+    lookalike_parents,
     metadata_row,
-    parents_of,
     quality_of,
     write_negative,
 )
@@ -139,7 +139,7 @@ def _collect(config: SynthConfig, smoky: str, photos: Photos) -> None:
     folder = _begin(config)
     layers = layers_for(config)
     records = [photo.record() for photo in [*clean, *real]]
-    folder.write_inputs(records, parents=parents_of(config))
+    folder.write_inputs(records, parents=lookalike_parents(config))
     jobs = [(photo, "clean", photo.clean_file(), photo.path) for photo in clean]
     for split in ("train", "validation"):
         partners = [photo for photo in clean if photo.split == split]

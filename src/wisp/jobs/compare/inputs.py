@@ -12,7 +12,7 @@ from wisp.errors import InputError
 from wisp.images import Skipped
 from wisp.jobs.compare.datasets import Photos, synth_config
 from wisp.jobs.evaluate.testsets import RealPicture, read_test_sets, set_names
-from wisp.jobs.synth.render import parents_of
+from wisp.jobs.synth.render import lookalike_parents, parents_of
 from wisp.manifest import FileRecord, find_overlaps
 from wisp.models import load
 from wisp.networks.backbone import Backbone, load_backbone
@@ -139,7 +139,8 @@ def _require_unseen_by_models(config: CompareConfig, tests: Sequence[RealPicture
     """``evaluate`` would refuse them as well, but only after the first detector was trained."""
     records = [picture.record() for picture in tests]
     for source in _sources(config):
-        parents = parents_of(synth_config(config, source, config.seed, config.out))
+        made = synth_config(config, source, config.seed, config.out)
+        parents = lookalike_parents(made) if source == REAL else parents_of(made)
         for name, run in parents.items():
             overlaps = find_overlaps(RunDir(run).files_seen(), records)
             if overlaps:

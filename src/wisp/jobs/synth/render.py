@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wisp import shipped
-from wisp.config import REAL, SynthConfig, parse_negatives
+from wisp.config import SynthConfig, parse_negatives
 from wisp.errors import StoppedError
 from wisp.images import JpegRecipe, decode, encode_jpeg, jpeg_recipe
 from wisp.jobs.synth.plan import (
@@ -63,18 +63,24 @@ def layers_for(config: SynthConfig) -> Sequence[LiftedLayer]:
     return shipped_layers() if "steam" in parse_negatives(config.negatives) else ()
 
 
+def lookalike_parents(config: SynthConfig) -> dict[str, Path]:
+    """Where the look-alikes of ``config`` come from, for ``inputs.json``: the photos that lent
+    steam its folds count as seen."""
+    folder = shipped.find("layered") if layers_for(config) else None
+    return {} if folder is None else {"lookalikes": folder}
+
+
 def parents_of(config: SynthConfig) -> dict[str, Path]:
     """The runs that a data set of ``config`` comes from, for ``inputs.json``: that of the smoke
-    model, and the one whose layers lend steam its folds. The photos of both count as seen."""
+    model, and that of the look-alikes. The photos of both count as seen."""
     parents: dict[str, Path] = {}
-    if config.model not in ("procedural", REAL):
+    if config.model != "procedural":
         model = shipped.resolve(config.model)
         for place in (model, *model.absolute().parents[:3]):
             if (place / "config.json").exists() and RunDir(place).kind == "train":
                 parents["model"] = place
                 break
-    lender = shipped.find("layered") if layers_for(config) else None
-    return parents if lender is None else {**parents, "lookalikes": lender}
+    return parents | lookalike_parents(config)
 
 
 def render_photo(job: Job, photo: Photo) -> list[Row]:
