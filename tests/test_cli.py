@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from wisp import cli
+from wisp import cli, engine
 
 
 def wisp(*arguments):
@@ -94,3 +94,10 @@ def test_without_json_stdout_is_the_summary(monkeypatch, capsys, tmp_path):
         "files skipped: 1 (inputs.json lists them)",
         "fingerprint probe: AUROC 0.50 (chance: 0.50)",
     ]
+
+
+def test_a_command_keeps_freed_memory(tmp_path, monkeypatch):
+    kept = []
+    monkeypatch.setattr(engine, "keep_freed_memory", lambda: kept.append(True))
+    assert cli.main(["predict", "smoke-detector", str(tmp_path / "none")]) == 2
+    assert kept == [True]

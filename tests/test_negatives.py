@@ -20,6 +20,7 @@ from wisp.images import decode, encode_jpeg, find_images, jpeg_recipe, scan
 from wisp.jobs import synth
 from wisp.jobs.synth.plan import Photo, make_plan, picture_condition, picture_negative
 from wisp.jobs.synth.probe import measure_fingerprint
+from wisp.jobs.synth.render import parents_of
 from wisp.models import load, shipped_layers
 from wisp.report import write_report
 from wisp.report.read import RunFiles, follow
@@ -359,3 +360,10 @@ def test_photos_that_lent_steam_its_folds_count_as_seen(photos, tmp_path, negati
     assert (lent <= seen) == lends and bool(lent & seen) == lends
     chain = follow(RunFiles(run))
     assert chain.source_of(chain.datasets[0]) is None and chain.sources == ()
+
+
+def test_a_run_that_is_called_real_is_a_parent_like_any_other(tmp_path, monkeypatch):
+    RunDir.create(tmp_path / "real", "train", {})
+    monkeypatch.chdir(tmp_path)
+    config = SynthConfig(("clean",), out=tmp_path / "out", model="real", negatives="blur")
+    assert parents_of(config) == {"model": Path("real")}
