@@ -98,16 +98,24 @@ def test_batch_norm_keeps_its_statistics_only_where_weights_gave_some(trained, l
 
 
 def check_saved_scores(result):
-    """The saved detector gives the scores that its threshold was chosen by."""
+    """The saved detector gives, in float32, the scores that its threshold was chosen by."""
     detector, settings = load_detector(result.run)
     with (result.run / "validation_predictions.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    precision = read_json(result.run / "config.json")["precision"]
-    engine = make_engine("cpu", precision, seed=5)
+    engine = make_engine("cpu", answers=True)
+    assert engine.precision == "32"
     scores = score_pictures(detector, [r["file"] for r in rows], settings.size, engine, 0)
     found = scores.probabilities[:, settings.positive_index]
     assert found == pytest.approx([float(r["score"]) for r in rows], abs=1e-4)
     assert settings.threshold == result.threshold
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_scores_are_those_of_float32_however_it_was_trained(labelled, tmp_path, precision):
+    changes = {"weights": "random", "steps": 2, "precision": precision}
+    trained = classify.run(config(labelled, tmp_path / "run", **changes))
+    assert read_json(trained.run / "environment.json")["precision"] == precision
+    check_saved_scores(trained)
 
 
 @pytest.mark.parametrize(("members", "freeze_norm"), [(1, False), (2, True)])

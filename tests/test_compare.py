@@ -12,7 +12,7 @@ from PIL import Image
 
 import wisp
 from labelled import write_class, write_set
-from wisp import metrics, shipped
+from wisp import engine, metrics, shipped
 from wisp.config import CompareConfig, parse_models
 from wisp.data import LabelledSet
 from wisp.errors import InputError, StoppedError
@@ -260,9 +260,20 @@ def test_a_killed_comparison_goes_on_and_comes_to_the_same(
     write_json(config.out / "config.json", begun)
     with pytest.raises(InputError, match=r"unfinished 'compare' run with --members 1, not 2"):
         compare.run(configured(photos, config.out, members=2))
+    # Where another precision would be faster by now, the rest keeps the one it began with.
+    used = read_json(config.out / "environment.json")["precision"]
+    monkeypatch.setattr(engine, "cpu_multiplies_bfloat16", lambda: used == "32")
     result = compare.run(config)
     assert first.stat().st_mtime_ns == made
     assert read_json(result.run / "compare.json") == saved
+    for chain in read_json(result.run / "compare.json")["models"]:
+        for run in chain["runs"]:
+            environments = {
+                part: read_json(result.run / run[part] / "environment.json")
+                for part in ("detector", "evaluation")
+            }
+            assert environments["detector"]["precision"] == used
+            assert environments["evaluation"]["precision"] == "32"
     with pytest.raises(InputError, match="holds a finished 'compare' run"):
         compare.run(config)
 

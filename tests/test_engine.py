@@ -16,29 +16,33 @@ from wisp.errors import InputError
 
 
 @pytest.mark.parametrize(
-    ("hardware", "speedup", "precision", "why"),
+    ("amx", "answers", "precision", "why"),
     [
-        (True, 3.0, "bf16", "3.0 times as fast"),
-        (True, 0.6, "32", "bfloat16 is 0.6 times as fast"),
-        (False, 3.0, "32", "no bfloat16 instructions"),
+        (True, False, "bf16", "has AMX"),
+        (False, False, "32", "no AMX"),
+        (True, True, "32", "the same everywhere"),
     ],
 )
-def test_auto_precision_takes_what_is_faster(
-    hardware: bool, speedup: float, precision: str, why: str, monkeypatch: pytest.MonkeyPatch
+def test_auto_precision_follows_the_processor_and_answers_do_not(
+    amx: bool, answers: bool, precision: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "cpu_has_bfloat16", lambda: hardware)
-    monkeypatch.setattr(engine, "cpu_bfloat16_speedup", lambda: speedup)
-    made = make_engine("cpu", "auto")
+    monkeypatch.setattr(engine, "cpu_multiplies_bfloat16", lambda: amx)
+    made = make_engine("cpu", "auto", answers=answers)
     assert made.precision == precision
     assert made.device == torch.device("cpu")
     assert why in made.why and "cpu" in made.why
+    assert make_engine("cpu", "bf16", answers=answers).precision == "bf16"
 
 
-def test_speed_of_bfloat16_is_measured_once() -> None:
-    engine.cpu_bfloat16_speedup.cache_clear()
-    first = engine.cpu_bfloat16_speedup()
-    assert 0.05 < first < 50
-    assert engine.cpu_bfloat16_speedup() == first
+@pytest.mark.parametrize(
+    ("capabilities", "fast"),
+    [({"avx512_bf16": True, "amx_bf16": False}, False), ({"amx_bf16": True}, True)],
+)
+def test_bfloat16_instructions_alone_are_not_fast(
+    capabilities: dict[str, bool], fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert engine.cpu_multiplies_bfloat16() is fast
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("32", torch.float32), ("bf16", torch.bfloat16)])

@@ -32,12 +32,15 @@ def pictures(tmp_path):
     return write_set(tmp_path / "pictures", 4)
 
 
-def test_every_picture_gets_a_score_and_a_label(detector, pictures, tmp_path):
+def test_every_picture_gets_a_score_and_a_label(detector, pictures, tmp_path, capsys):
     config = PredictConfig(
         detector, (str(pictures),), out=tmp_path / "out.csv", threshold=0.51, device="cpu"
     )
     result = predict.run(config)
     assert len(result.predictions) == 8 and result.positive == "smoky"
+    assert (result.threshold, result.threshold_source) == (0.51, "--threshold")
+    assert result.precision == "32"
+    assert "threshold 0.510, by --threshold; computed on cpu" in capsys.readouterr().err
     assert [path for path, _, _ in result.rows] == sorted(path for path, _, _ in result.rows)
     for found in result.predictions:
         assert 0 <= found.score <= 1

@@ -226,8 +226,7 @@ def test_a_run_describes_itself_and_resumes_bit_for_bit(
     monkeypatch.undo()
     # Where another precision would be faster by now, the run keeps the one it began with.
     used = json.loads((whole.run / "environment.json").read_text())["precision"]
-    monkeypatch.setattr(engine, "cpu_has_bfloat16", lambda: used == "32")
-    monkeypatch.setattr(engine, "cpu_bfloat16_speedup", lambda: 9.0)
+    monkeypatch.setattr(engine, "cpu_multiplies_bfloat16", lambda: used == "32")
     train.run(TrainConfig(resume=tmp_path / "cut"))
     assert_same_run(whole.run, tmp_path / "cut")
     again = train.run(TrainConfig(resume=tmp_path / "cut"))  # nothing left to do

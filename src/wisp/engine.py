@@ -8,20 +8,19 @@ import dataclasses
 import functools
 import logging
 import os
-import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from wisp.config import Device, Precision
 from wisp.errors import InputError
+from wisp.rundir import read_json
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
-# Between the speeds seen (0.6 and 3): a choice that noise cannot turn.
-_WORTH_IT = 1.25
 _FABRIC_PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
@@ -64,38 +63,16 @@ class Engine:
         return getattr(self.fabric.strategy.precision, "scaler", None)
 
 
-def cpu_has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware (AMX, AVX-512 BF16 or ARM BF16)."""
-    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    if any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16")):
-        return True
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, name, bool)()) for name in probes)
+def cpu_multiplies_bfloat16() -> bool:
+    """Whether this processor has AMX, matrix units that multiply bfloat16.
 
-
-@functools.cache
-def cpu_bfloat16_speedup() -> float:
-    """How many times as fast as float32 this processor convolves in bfloat16, measured once.
-
-    The flags do not tell: a server processor without AMX has the instructions, and was seen to
-    take 1.7 times as long with them; with AMX it takes a third.
+    Bfloat16 instructions alone do not make it fast: a server processor with AVX-512 BF16 and
+    without AMX took 1.7 times as long with them; with AMX it takes a third. ARM was not measured.
     """
-    fastest_s = dict.fromkeys((torch.float32, torch.bfloat16), float("inf"))
-    inputs = {
-        kind: [
-            torch.zeros(shape, dtype=kind).contiguous(memory_format=torch.channels_last)
-            for shape in ((1, 64, 32, 32), (64, 64, 3, 3))
-        ]
-        for kind in fastest_s
-    }
-    with torch.inference_mode():
-        # In turns, and the fastest of several: what else runs on the machine hits both alike.
-        for _ in range(6):
-            for kind, (x, weight) in inputs.items():
-                start_s = time.perf_counter()
-                torch.nn.functional.conv2d(x, weight, padding=1)
-                fastest_s[kind] = min(fastest_s[kind], time.perf_counter() - start_s)
-    return fastest_s[torch.float32] / fastest_s[torch.bfloat16]
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    if "amx_bf16" in capabilities:
+        return bool(capabilities["amx_bf16"])
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
 
 
 def _choose_device(device: Device) -> tuple[str, str]:
@@ -113,22 +90,21 @@ def _choose_device(device: Device) -> tuple[str, str]:
     return device, "as told"
 
 
-def _choose_precision(device: str, precision: Precision) -> tuple[Precision, str]:
+def _choose_precision(device: str, precision: Precision, answers: bool) -> tuple[Precision, str]:
     if precision == "16" and device != "cuda":
         raise InputError(f"--precision 16 needs --device cuda, not {device}; take bf16 or 32")
     if precision != "auto":
         return precision, "as told"
+    if answers:
+        return "32", "so that answers are the same everywhere"
     if device == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return "bf16", "the GPU multiplies bfloat16 in hardware"
         return "32", "the GPU has no bfloat16"
     if device == "cpu":
-        if not cpu_has_bfloat16():
-            return "32", "the processor has no bfloat16 instructions"
-        speedup = cpu_bfloat16_speedup()
-        if speedup >= _WORTH_IT:
-            return "bf16", f"{speedup:.1f} times as fast as float32 on this processor"
-        return "32", f"bfloat16 is {speedup:.1f} times as fast on this processor"
+        if cpu_multiplies_bfloat16():
+            return "bf16", "the processor has AMX"
+        return "32", "the processor has no AMX, bfloat16 would be slower"
     return "32", "the safe choice on this device"
 
 
@@ -162,15 +138,27 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def precision_so_far(run: Path, precision: Precision) -> Precision | None:
+    """What ``auto`` came to when the unfinished ``run`` began: it must not choose anew."""
+    file = run / "environment.json"
+    if precision != "auto" or not file.exists():
+        return None
+    return cast(Precision, read_json(file)["precision"])
+
+
 def make_engine(
     device: Device = "auto",
     precision: Precision = "auto",
     seed: int | None = 0,
     begun_with: Precision | None = None,
+    answers: bool = False,
 ) -> Engine:
     """Choose device and precision, and seed Python, NumPy and torch with ``seed`` (unless None).
 
-    ``begun_with`` is what ``auto`` came to when a run that goes on now began.
+    ``auto`` takes the faster arithmetic by what the hardware is, never by timing it: a command
+    gives the same on a busy machine. With ``answers``, for asking a trained detector, it is float32
+    everywhere: in bfloat16 a probability may be 0.05 from it. ``begun_with`` is what ``auto`` came
+    to when a run that goes on now began.
 
     Raises InputError for a device that is not there or a precision that it cannot compute in.
     """
@@ -180,7 +168,9 @@ def make_engine(
     from lightning.fabric import Fabric
 
     chosen_device, why_device = _choose_device(device)
-    chosen_precision, why_precision = _choose_precision(chosen_device, begun_with or precision)
+    chosen_precision, why_precision = _choose_precision(
+        chosen_device, begun_with or precision, answers
+    )
     if begun_with is not None and precision == "auto":
         why_precision = "as the run began"
     if seed is not None:

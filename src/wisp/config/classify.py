@@ -100,7 +100,7 @@ class ClassifyConfig:
     group_by: str = "auto"
     """What belongs together where the data set does not say: see synth."""
     precision: Precision = "auto"
-    """Arithmetic; auto takes bfloat16 where the hardware is faster with it."""
+    """Arithmetic; auto is bfloat16 on processors with AMX and GPUs that have it, else float32."""
     device: Device = "auto"
     """Where to compute."""
     workers: Annotated[int | None, optional("INT")] = None

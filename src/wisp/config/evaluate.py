@@ -48,7 +48,7 @@ class EvaluateConfig:
     seed: int = 0
     """Fixes everything random."""
     precision: Precision = "auto"
-    """Arithmetic."""
+    """Arithmetic; auto is float32, so that answers are the same on every machine."""
     device: Device = "auto"
     """Where to compute."""
     workers: Annotated[int | None, optional("INT")] = None

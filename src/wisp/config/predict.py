@@ -33,7 +33,7 @@ class PredictConfig:
     threshold: Annotated[float | None, optional("FLOAT")] = None
     """Probability from which a picture is called positive; default: as chosen on validation."""
     precision: Precision = "auto"
-    """Arithmetic."""
+    """Arithmetic; auto is float32, so that answers are the same on every machine."""
     device: Device = "auto"
     """Where to compute."""
     workers: Annotated[int | None, optional("INT")] = None

@@ -124,7 +124,7 @@ class TrainConfig:
     weights: str = "hub"
     """layered: its ImageNet weights: hub, none, or a file (torchvision, timm, safetensors)."""
     precision: Precision = "auto"
-    """Arithmetic; auto takes bfloat16 where the hardware is faster with it."""
+    """Arithmetic; auto is bfloat16 on processors with AMX and GPUs that have it, else float32."""
     device: Device = "auto"
     """Where to compute."""
     workers: Annotated[int | None, optional("INT")] = None

@@ -8,11 +8,12 @@ import io
 from pathlib import Path
 
 from wisp import images, shipped
-from wisp.config import PredictConfig
+from wisp.config import Precision, PredictConfig
 from wisp.detectors import load_detector, score_pictures
 from wisp.engine import make_engine
 from wisp.errors import InputError
 from wisp.metrics import decide
+from wisp.progress import say
 from wisp.rundir import write_text
 
 __all__ = ["PredictResult", "Prediction", "run"]
@@ -35,6 +36,9 @@ class PredictResult:
     detector: Path
     positive: str
     threshold: float
+    threshold_source: str
+    precision: Precision
+    """Arithmetic of the scores."""
     predictions: list[Prediction]
     """In the order the pictures were found."""
     skipped: list[images.Skipped]
@@ -62,7 +66,7 @@ def run(config: PredictConfig) -> PredictResult:
     files = images.find_images(config.images)
     if config.out is not None and config.out.is_dir():
         raise InputError(f"--out {config.out} is a folder; name a CSV file")
-    engine = make_engine(config.device, config.precision)
+    engine = make_engine(config.device, config.precision, seed=None, answers=True)
     scores = score_pictures(
         detector, [file.path for file in files], settings.size, engine, config.workers
     )
@@ -71,7 +75,10 @@ def run(config: PredictConfig) -> PredictResult:
         raise InputError(
             f"{first.path}: {first.reason}; none of {len(files)} files can be read as a picture"
         )
-    threshold = settings.threshold if config.threshold is None else config.threshold
+    threshold, source = settings.threshold, f"validation ({settings.threshold_rule})"
+    if config.threshold is not None:
+        threshold, source = config.threshold, "--threshold"
+    say(f"threshold {threshold:.3f}, by {source}; computed on {engine.why}")
     called = decide(scores.probabilities, settings.positive_index, threshold)
     predictions = [
         Prediction(file.path, float(row[settings.positive_index]), settings.classes[index])
@@ -86,6 +93,8 @@ def run(config: PredictConfig) -> PredictResult:
         Path(config.detector),
         settings.positive,
         threshold,
+        source,
+        engine.precision,
         predictions,
         scores.skipped,
         config.out,

@@ -131,8 +131,10 @@ def run(config: ClassifyConfig) -> ClassifyResult:
             say(f"going on with the best weights so far (step {outcome.best_step})")
             break
     detector = together(members)
+    # The threshold is one for scores as `predict` and `evaluate` give them.
+    asking = make_engine(config.device, seed=None, answers=True)
     validated = validate_detector(
-        detector, parts.validation, parts.targets(parts.validation), config, engine
+        detector, parts.validation, parts.targets(parts.validation), config, asking
     )
     validated.write_predictions(folder.path / "validation_predictions.csv")
     settings = DetectorSettings(

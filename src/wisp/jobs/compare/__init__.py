@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wisp.config import ClassifyConfig, CompareConfig, Contender, defaults, to_json
-from wisp.engine import make_engine
+from wisp.engine import make_engine, precision_so_far
 from wisp.errors import StoppedError
 from wisp.jobs import classify, evaluate
 from wisp.jobs.compare.datasets import make_dataset
@@ -84,7 +84,14 @@ def run(config: CompareConfig) -> CompareResult:
     begun = RunDir.unfinished(config.out, "compare", to_json(config), defaults(CompareConfig))
     inputs = read_inputs(config)
     folder = begun or RunDir.create(config.out, "compare", to_json(config))
-    engine = make_engine(config.device, config.precision, config.seed)
+    engine = make_engine(
+        config.device,
+        config.precision,
+        config.seed,
+        precision_so_far(folder.path, config.precision),
+    )
+    # All of a comparison in one arithmetic, wherever it goes on after a stop.
+    config = dataclasses.replace(config, precision=engine.precision)
     folder.write_environment(device=str(engine.device), precision=engine.precision, why=engine.why)
     folder.write_inputs(
         [
@@ -95,7 +102,7 @@ def run(config: CompareConfig) -> CompareResult:
         + [{**p.record().to_json(), "label": p.label, "set": p.set_name} for p in inputs.tests],
         skipped=[item.to_json() for item in (*inputs.photos.skipped, *inputs.skipped)],
     )
-    distances = Distances(config, inputs, engine)
+    distances = Distances(config, inputs, make_engine(config.device, seed=None, answers=True))
     models = config.contenders
     seeds = list(range(config.seed, config.seed + config.seeds))
     chains: dict[str, dict[int, _Chain]] = {model.name: {} for model in models}

@@ -77,7 +77,6 @@ def evaluate_config(
         group_by=config.group_by,
         distances=False,
         seed=config.seed,
-        precision=config.precision,
         device=config.device,
         workers=config.workers,
     )

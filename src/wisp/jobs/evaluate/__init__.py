@@ -103,7 +103,7 @@ def run(config: EvaluateConfig) -> EvaluateResult:
     notes = [note] if note else []
     for line in notes:
         say(line)
-    engine = make_engine(config.device, config.precision, config.seed)
+    engine = make_engine(config.device, config.precision, config.seed, answers=True)
     scores = score_pictures(
         detector, [picture.path for picture in pictures], settings.size, engine, config.workers
     )

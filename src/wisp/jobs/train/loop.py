@@ -7,12 +7,12 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from wisp.config import TRAIN_DEFAULTS, Precision, TrainConfig, from_json, to_json
-from wisp.engine import Engine, make_engine
+from wisp.config import TRAIN_DEFAULTS, TrainConfig, from_json, to_json
+from wisp.engine import Engine, make_engine, precision_so_far
 from wisp.errors import InputError, StoppedError, TrainingDivergedError
 from wisp.jobs.train import samples, state
 from wisp.jobs.train.cyclegan import CycleGanTrainer
@@ -26,7 +26,7 @@ from wisp.jobs.train.result import TrainResult, finished
 from wisp.jobs.train.trainer import Trainer
 from wisp.networks.backbone import Backbone, load_backbone
 from wisp.progress import Progress, progress, say
-from wisp.rundir import RunDir, read_json, read_jsonl, write_json, write_jsonl
+from wisp.rundir import RunDir, read_jsonl, write_json, write_jsonl
 
 
 def run(config: TrainConfig) -> TrainResult:
@@ -63,14 +63,6 @@ def _saved_config(config: TrainConfig) -> tuple[RunDir, TrainConfig]:
             "begin a new run"
         ) from None
     return folder, dataclasses.replace(saved, out=config.resume, resume=None)
-
-
-def _precision_so_far(folder: RunDir, config: TrainConfig) -> Precision | None:
-    """What ``auto`` came to when the run began: a resumed run must not choose anew."""
-    file = folder.path / "environment.json"
-    if config.precision != "auto" or not file.exists():
-        return None
-    return cast(Precision, read_json(file)["precision"])
 
 
 def _workers(config: TrainConfig, engine: Engine) -> int:
@@ -143,7 +135,10 @@ class _Training:
         """A run that was stopped or killed, at its latest checkpoint."""
         folder.sweep_temporary()
         engine = make_engine(
-            config.device, config.precision, config.seed, _precision_so_far(folder, config)
+            config.device,
+            config.precision,
+            config.seed,
+            precision_so_far(folder.path, config.precision),
         )
         begun = (folder.path / "inputs.json").exists()
         photos = read_photos(folder) if begun else gather_photos(config)
