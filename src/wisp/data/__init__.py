@@ -8,6 +8,7 @@ batches from them. The loaders yield the same batches for any number of workers.
 from wisp.data.bank import BANK_FILE, LayerBank, Lift, write_bank
 from wisp.data.labelled import LabelledItem, LabelledSet, Split, sets_below
 from wisp.data.pairs import SmokePairs
+from wisp.data.photos import find_photos
 from wisp.data.pictures import LabelledBatch, PictureDataset, read_squashed
 from wisp.data.streams import (
     CACHE_BYTES,
@@ -33,6 +34,7 @@ __all__ = [
     "StepLoader",
     "UnpairedFolders",
     "derive_seed",
+    "find_photos",
     "find_shared",
     "read_squashed",
     "seeded_generator",

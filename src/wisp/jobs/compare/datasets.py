@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image
 
 from wisp.config import REAL, CompareConfig, Contender, SynthConfig, to_json
+from wisp.data import find_photos
 from wisp.errors import InputError
-from wisp.images import Scanned, Skipped, decode, encode_jpeg, find_images, scan
+from wisp.images import Scanned, Skipped, decode, encode_jpeg, scan
 from wisp.jobs import synth
 from wisp.jobs.synth.annotations import write_metadata
 from wisp.jobs.synth.plan import Photo, draw, make_plan, picture_seed
@@ -44,7 +45,7 @@ class Photos:
         """CLEAN and SMOKY; InputError where one holds no usable picture."""
         found, skipped = [], []
         for folder, kind in ((config.clean, "clean"), (config.smoky, "smoky")):
-            good, bad = scan(find_images([folder]), config.workers, f"reading {kind} photos")
+            good, bad = scan(find_photos([folder], kind), config.workers, f"reading {kind} photos")
             if not good:
                 raise InputError(
                     f"{folder}: none of {len(bad)} pictures can be used; the first: "

@@ -52,11 +52,11 @@ def read_inputs(config: CompareConfig) -> Inputs:
             raise InputError(
                 f"--out {config.out} lies in {folder}; name a folder beside the photos"
             )
+    roots = test_roots(config.real)
     _require_models(config)
     # "none" is other weights for every seed; what is measured on must be the same for all.
     weights = "random" if config.weights == "none" else config.weights
     backbone = load_backbone(config.backbone, weights, config.size)
-    roots = test_roots(config.real)
     photos = Photos.read(config)
     tests, skipped = read_test_sets(evaluate_config(config, config.out, roots, config.out), CLASSES)
     if not tests:

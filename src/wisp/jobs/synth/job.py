@@ -18,9 +18,10 @@ from typing import Any
 import torch
 
 from wisp.config import SynthConfig, defaults, parse_strength, to_json
+from wisp.data import find_photos
 from wisp.engine import torch_threads
 from wisp.errors import InputError, StoppedError
-from wisp.images import ImageFile, Skipped, UnreadableImageError, find_images, scan
+from wisp.images import Skipped, UnreadableImageError, scan
 from wisp.jobs.synth.annotations import write_boxes, write_card, write_metadata
 from wisp.jobs.synth.gallery import write_gallery
 from wisp.jobs.synth.plan import Photo, make_plan
@@ -80,7 +81,8 @@ def run(config: SynthConfig) -> SynthResult:
     reconstruct = _reconstructs(config, model)
     layers = layers_for(config)
     workers = config.workers or os.cpu_count() or 1
-    scanned, skipped = scan(_images_outside(config), workers, "reading photos")
+    files = find_photos(config.photos, "clean", besides=config.out)
+    scanned, skipped = scan(files, workers, "reading photos")
     if not scanned:
         raise InputError(
             f"{config.photos[0]}: none of {len(skipped)} pictures can be used; the first: "
@@ -149,15 +151,6 @@ def _reconstructs(config: SynthConfig, model: SmokeModel) -> bool:
             "--clean-class pixels, or a run of `wisp train`, which holds both"
         )
     return True
-
-
-def _images_outside(config: SynthConfig) -> list[ImageFile]:
-    """The input files, without those of the data set itself if it lies inside a source."""
-    out = config.out.resolve()
-    files = [file for file in find_images(config.photos) if out not in file.path.absolute().parents]
-    if not files:
-        raise InputError(f"{config.photos[0]}: holds no pictures besides --out {config.out}")
-    return files
 
 
 def _write_inputs(

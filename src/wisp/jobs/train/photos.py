@@ -13,7 +13,7 @@ from torch import Tensor
 
 from wisp import images
 from wisp.config import TrainConfig
-from wisp.data import UnpairedFolders, derive_seed, find_shared
+from wisp.data import UnpairedFolders, derive_seed, find_photos, find_shared
 from wisp.errors import InputError
 from wisp.images.convert import from_uint8
 from wisp.manifest import FileRecord, make_groups
@@ -105,7 +105,7 @@ def gather_photos(config: TrainConfig) -> Photos:
     scans = {}
     skipped = []
     for domain, folder in (("clean", config.clean), ("smoky", config.smoky)):
-        found, bad = images.scan(images.find_images([folder]), config.workers)
+        found, bad = images.scan(find_photos([folder], domain), config.workers)
         skipped += [dict(one.to_json(), domain=domain) for one in bad]
         if not found:
             raise InputError(
