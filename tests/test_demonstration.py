@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from wisp import cli
+from wisp.errors import StoppedError
 from wisp.jobs import classify, synth, train
 from wisp.rundir import read_json, read_jsonl
 
@@ -48,12 +49,25 @@ def test_the_demo_runs_the_whole_loop_and_its_report_shows_what_was_measured(tmp
     assert len(tested) == measured["images"]
 
 
-def test_ctrl_c_while_the_detector_is_trained_ends_the_demo(tmp_path, monkeypatch):
-    """Half a detector is not measured, and the demo is not called finished."""
+@pytest.mark.parametrize("stopped_in", ["train", "synth", "classify"])
+def test_ctrl_c_ends_the_demo(tmp_path, monkeypatch, capsys, stopped_in):
+    """Half a detector is not measured, the demo is not called finished, and no one is sent to
+    parts that the next demo throws away."""
+
+    def stops(_):
+        if stopped_in == "train":
+            raise StoppedError("go on with: wisp train --resume gan")
+        raise KeyboardInterrupt
+
     made = SimpleNamespace(run=tmp_path / "made", stopped="interrupted")
     monkeypatch.setattr("wisp.demonstration.world.build_world", lambda *_, **__: None)
     monkeypatch.setattr("wisp.report.write_report", lambda run: run)
     for job in (train, synth, classify):
         monkeypatch.setattr(job, "run", lambda _: made)
+    if stopped_in != "classify":
+        monkeypatch.setattr({"train": train, "synth": synth}[stopped_in], "run", stops)
     assert cli.main(["demo", "--out", str(tmp_path / "demo")]) == 130
+    said = capsys.readouterr().err
+    assert "wisp: stopped by Ctrl-C; the same command begins the demo anew" in said
+    assert "--resume" not in said
     assert not (tmp_path / "demo" / "result.json").exists()

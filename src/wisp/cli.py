@@ -19,7 +19,7 @@ from wisp.errors import InputError, WispError
 
 # name → (configuration class, one line for `wisp --help`)
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("DemoConfig", "the whole loop on a small rendered world, in five minutes"),
+    "demo": ("DemoConfig", "the whole loop on a small rendered world, in minutes"),
     "train": ("TrainConfig", "learn from unpaired photos to put smoke into clean ones"),
     "synth": ("SynthConfig", "make a labelled smoke data set from clean photos"),
     "classify": ("ClassifyConfig", "train a smoke detector on labelled data sets"),
@@ -184,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         # A second Ctrl-C would only tear the cleaning up of worker processes apart.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        return _fail("stopped by Ctrl-C; what was finished is kept", _STOPPED)
+        return _fail("stopped by Ctrl-C", _STOPPED)
     except MemoryError:
         return _fail(_NO_MEMORY, 1)
     except BrokenPipeError:  # `wisp predict … | head`: nobody reads any more

@@ -104,8 +104,17 @@ def smoke_sources(gan: Path) -> list[tuple[str, str, int]]:
 def run(config: DemoConfig) -> DemoResult:
     """Render, train, synthesise, classify, evaluate; returns where the report is.
 
-    A finished demo is not made again, an unfinished one is begun anew.
+    A finished demo is not made again, an unfinished one is begun anew. Raises StoppedError after
+    Ctrl-C.
     """
+    try:
+        return _run(config)
+    except (KeyboardInterrupt, StoppedError):
+        # What a job says of going on does not hold: the demo throws its parts away.
+        raise StoppedError("stopped by Ctrl-C; the same command begins the demo anew") from None
+
+
+def _run(config: DemoConfig) -> DemoResult:
     from wisp.demonstration.world import build_world
     from wisp.jobs import classify, evaluate, synth, train
     from wisp.report import write_report
@@ -167,7 +176,7 @@ def run(config: DemoConfig) -> DemoResult:
         )
     )
     if detector.stopped == "interrupted":
-        raise StoppedError("stopped by Ctrl-C; start the demo again")
+        raise KeyboardInterrupt
     write_report(detector.run)
 
     say("5/5  Scoring it on “real” smoke: other places, another kind of smoke")
