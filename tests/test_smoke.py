@@ -12,6 +12,7 @@ from wisp.smoke import (
     RowBlocks,
     add_smoke,
     box_of,
+    changed,
     coverage,
     density,
     opacity,
@@ -111,6 +112,17 @@ def test_strength_may_differ_by_picture_and_airlight_by_pixel():
     both = add_smoke(image, tau, airlight, torch.tensor([0.0, 1.0]).view(2, 1, 1, 1))
     assert torch.equal(both[0], image[0])
     torch.testing.assert_close(both[1:], add_smoke(image[1:], tau[1:], airlight[1:]))
+
+
+def test_changed_by_hand():
+    before = torch.zeros(2, 5, 3, dtype=torch.uint8)
+    after = before.clone()
+    after[0, 0, 1] = 31  # 0.12 of 255 is 30.6
+    after[1, 2] = 30
+    after[1, 4] = 255
+    assert changed(before, after) == changed(after, before) == pytest.approx(0.2)
+    assert changed(before, after, level=0.1) == pytest.approx(0.3)
+    assert changed(before, before) == 0
 
 
 def test_box_and_coverage_by_hand():

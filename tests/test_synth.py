@@ -24,6 +24,7 @@ from wisp.jobs.synth.plan import make_plan
 from wisp.jobs.synth.render import encode_mask
 from wisp.models import load
 from wisp.networks.generator import ResnetGenerator
+from wisp.report import write_report
 from wisp.rundir import RunDir, read_json, write_json
 
 
@@ -122,7 +123,7 @@ def test_metadata_says_how_each_picture_was_made(photos, tmp_path):
     out = make(photos, tmp_path / "set", strength="0.5:1.5").run
     rows = rows_of(out)
     columns = "file_name label split group source source_sha256 model strength seed coverage"
-    assert " ".join(rows[0]) == f"{columns} mean_opacity box"
+    assert " ".join(rows[0]) == f"{columns} mean_opacity visible box"
     smoky = [row for row in rows if row["label"] == "smoky"]
     assert len({row["strength"] for row in smoky}) == 12
     assert all(0.5 <= row["strength"] <= 1.5 for row in smoky)
@@ -142,6 +143,28 @@ def test_metadata_says_how_each_picture_was_made(photos, tmp_path):
     assert all(
         row["box"] is None and row["strength"] == 0 for row in rows if row["label"] == "clean"
     )
+
+
+def test_smoke_that_is_hardly_seen_is_counted(photos, tmp_path):
+    """Each number is recounted from the pictures themselves."""
+    for strength, all_faint in (("0.02", True), ("1.5", False)):
+        result = make(photos, tmp_path / strength, strength=strength, quality=98, workers=1)
+        smoky = [row for row in rows_of(result.run) if row["label"] == "smoky"]
+        for row in smoky:
+            before, after = (
+                np.asarray(decode(path), np.int16)
+                for path in (row["source"], result.run / row["file_name"])
+            )
+            part = (np.abs(after - before).max(-1) > 0.12 * 255).mean()
+            assert row["visible"] == pytest.approx(part, abs=0.03)
+        assert result.faint == sum(row["visible"] < 0.005 for row in smoky)
+        assert result.faint == (len(smoky) if all_faint else 0)
+        said = f"hardly seen: {len(smoky)} of {len(smoky)} smoky pictures (under 0.5% of"
+        assert (said in result.summary()) == all_faint
+        card = (result.run / "card.md").read_text()
+        assert ("the smoke is hardly seen" in card) == all_faint
+        page = write_report(result.run).read_text(encoding="utf-8")
+        assert ("the smoke is hardly seen" in page) == all_faint
 
 
 def test_groups_stay_on_one_side(photos, tmp_path):

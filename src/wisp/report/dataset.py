@@ -32,6 +32,8 @@ class Dataset:
     strengths: tuple[float, ...]
     negatives: tuple[tuple[str, int], ...]
     shared_groups: int
+    faint: int
+    """Smoky pictures in which the smoke is hardly seen."""
     clean_class: str
     quality: int | None
     masks: bool
@@ -91,6 +93,7 @@ def load_dataset(run: RunFiles) -> Dataset:
         strengths=tuple(numeric["strength"]),
         negatives=tuple(negatives.most_common()),
         shared_groups=shared,
+        faint=whole(result.get("faint")),
         # What was made, where the run got so far; the wish may only have been "auto".
         clean_class=text(result.get("clean_class") or config.get("clean_class"), "auto"),
         quality=whole(config.get("quality")) or None,

@@ -14,9 +14,12 @@ from wisp.smoke.procedural import (
     SmokeLayer,
     SmokyBatch,
 )
+from wisp.smoke.visibility import FAINT, PLAIN, changed
 
 __all__ = [
+    "FAINT",
     "LOOKALIKES",
+    "PLAIN",
     "SHAPES",
     "LiftedLayer",
     "LiftedSmoke",
@@ -30,6 +33,7 @@ __all__ = [
     "add_lookalike",
     "add_smoke",
     "box_of",
+    "changed",
     "coverage",
     "density",
     "opacity",

@@ -158,7 +158,7 @@ def _collect(config: SynthConfig, smoky: str, photos: Photos) -> None:
             condition = add_condition(config, picture_seed(config, photo, 1), pixels)
             write_bytes(folder.path / name, encode_jpeg(Image.fromarray(pixels), quality))
             # How much smoke there is nobody knows.
-            unknown = {"strength": None, "coverage": None, "mean_opacity": None}
+            unknown = dict.fromkeys(("strength", "coverage", "mean_opacity", "visible"))
             return [
                 metadata_row(config, photo, name, label, model=REAL, condition=condition, **unknown)
             ]

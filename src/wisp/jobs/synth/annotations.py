@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from wisp.config import SynthConfig
-from wisp.jobs.synth.render import Row
+from wisp.jobs.synth.render import Row, faint_count
 from wisp.rundir import write_json, write_jsonl, write_text
+from wisp.smoke import FAINT, PLAIN
 
 SPLITS = ("train", "validation")
 _PRIVATE = ("width", "height")
@@ -181,10 +182,11 @@ The smoke is synthetic; the photos behind it are the maker's, and so are the rig
 - A group (camera, place, near-duplicates; `--group-by {config.group_by}`) is on one side only, with
   all that was made of it. Photos that could not be read: {skipped}.
 - The clean class shows {clean} (JPEG quality: {config.quality or "that of each photo"}).
-- {masks}{_on_negatives(rows)}
+- {masks}{_on_faint(rows)}{_on_negatives(rows)}
 {options}- `metadata.jsonl`: file_name, label, split, group, source, source_sha256, model, strength
   (times the model's own optical density), seed, coverage (part of the pixels with opacity above
-  10 %), mean_opacity, box ([x, y, width, height] in px).
+  10 %), mean_opacity, visible (part of the pixels that the smoke changes by more than
+  {PLAIN:.0%} of the range), box ([x, y, width, height] in px).
 
 ## Fingerprint
 {told}
@@ -202,6 +204,18 @@ Ultralytics: classify with `data={out.name}`, detect with
 A detector that does well on this set's validation part has shown that it finds *synthetic* smoke.
 Measure it on real photos: `wisp evaluate`.
 """,
+    )
+
+
+def _on_faint(rows: Sequence[Row]) -> str:
+    """What the card says of smoke that is hardly seen; nothing without it."""
+    faint = faint_count(rows)
+    return (
+        f"""
+- In {faint} of the smoky pictures the smoke is hardly seen (`visible` below {FAINT:g}): it is thin,
+  or white before white. They are labelled smoky all the same."""
+        if faint
+        else ""
     )
 
 

@@ -26,10 +26,11 @@ from wisp.jobs.synth.annotations import write_boxes, write_card, write_metadata
 from wisp.jobs.synth.gallery import write_gallery
 from wisp.jobs.synth.plan import Photo, make_plan
 from wisp.jobs.synth.probe import measure_fingerprint
-from wisp.jobs.synth.render import Job, Row, layers_for, parents_of, render_photo
+from wisp.jobs.synth.render import Job, Row, faint_count, layers_for, parents_of, render_photo
 from wisp.models import SmokeModel, load
 from wisp.progress import format_duration, progress, say
 from wisp.rundir import RunDir, append_text, read_jsonl, write_json, write_jsonl
+from wisp.smoke import FAINT
 
 _JOURNAL = ".journal.jsonl"
 _RESULT = "result.json"
@@ -52,6 +53,8 @@ class SynthResult:
     probe_auroc: float | None
     seconds: float
     negatives: int = 0
+    faint: int = 0
+    """Smoky pictures in which the smoke is hardly seen, see :data:`wisp.smoke.FAINT`."""
 
     def summary(self) -> str:
         """A few lines for the user."""
@@ -61,6 +64,11 @@ class SynthResult:
         ]
         if self.negatives:
             lines.append(f"look-alikes among the clean pictures: {self.negatives}")
+        if self.faint:
+            lines.append(
+                f"smoke that is hardly seen: {self.faint} of {self.smoky} smoky pictures (under "
+                f"{FAINT:.1%} of the picture changes plainly; --strength makes it denser)"
+            )
         if self.skipped:
             lines.append(f"files skipped: {self.skipped} (inputs.json lists them)")
         if self.probe_auroc is not None:
@@ -295,4 +303,5 @@ def _result(
         probe_auroc=None if auroc is None else auroc["value"],
         seconds=round(seconds, 2),
         negatives=sum(row.get("negative") is not None for row in rows),
+        faint=faint_count(rows),
     )

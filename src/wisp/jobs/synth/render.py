@@ -28,9 +28,10 @@ from wisp.jobs.synth.plan import (
 )
 from wisp.models import Rendered, SmokeModel, shipped_layers
 from wisp.rundir import RunDir, write_bytes
-from wisp.smoke import LiftedLayer, add_lookalike, box_of
+from wisp.smoke import FAINT, LiftedLayer, add_lookalike, box_of, changed
 
 _COVERED = 0.1
+_LATTICE_PX = 128
 _BOX_LEVEL = 0.05
 _QUALITY_OF_OTHER_FORMATS = 95
 _PNG_FILTER_UP = 2
@@ -182,16 +183,39 @@ def _render_smoky(
         "strength": round(strength, 6),
         "seed": seed,
     }
+    before = _lattice(pixels).copy()
     if config.frames == 1:
         rendered = job.model.render(pixels, strength, seed)
+        drawn["visible"] = _visible(before, rendered)
         return [_write_smoky(job, photo, copy, None, rendered, quality, drawn)]
     drawn["sequence"] = photo.sequence(copy)
     return [
-        _write_smoky(job, photo, copy, number, rendered, quality, {**drawn, "frame": number})
+        _write_smoky(
+            job,
+            photo,
+            copy,
+            number,
+            rendered,
+            quality,
+            {**drawn, "visible": _visible(before, rendered), "frame": number},
+        )
         for number, rendered in enumerate(
             job.model.sequence(pixels, strength, seed, config.frames), start=1
         )
     ]
+
+
+def _lattice(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Evenly spread pixels of a picture: enough to measure it on, 128 or more along a side."""
+    step = max(1, min(pixels.shape[:2]) // _LATTICE_PX)
+    return pixels[::step, ::step]
+
+
+def _visible(before: NDArray[np.uint8], rendered: Rendered) -> float:
+    """Part of the pixels that the smoke changes plainly, from those of :func:`_lattice`
+    ``before``."""
+    after = _lattice(rendered.pixels).copy()
+    return round(changed(torch.from_numpy(before), torch.from_numpy(after)), 6)
 
 
 def _write_smoky(
@@ -224,6 +248,12 @@ def _write_smoky(
     )
 
 
+def faint_count(rows: Sequence[Row]) -> int:
+    """Smoky pictures among ``rows`` in which the smoke is hardly seen: white before white, say."""
+    shares = [row.get("visible") for row in rows if row["label"] == "smoky"]
+    return sum(share is not None and share < FAINT for share in shares)
+
+
 def metadata_row(
     config: SynthConfig,
     photo: Photo,
@@ -246,6 +276,7 @@ def metadata_row(
         "seed": None,
         "coverage": 0.0,
         "mean_opacity": 0.0,
+        "visible": 0.0,
         "box": None,
     }
     if config.negatives:
