@@ -15,11 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from labelled import write_class
 from wisp import load
 from wisp.checkpoint import save_checkpoint
+from wisp.config import SynthConfig
 from wisp.data import LayerBank, Lift, write_bank
 from wisp.data.bank import decode_layer, encode_layer
 from wisp.errors import InputError
+from wisp.jobs import synth
 from wisp.rundir import RunDir, write_json
 from wisp.smoke import LiftedLayer, LiftedSmoke, SourceBox, lifted, opacity
 from wisp.smoke.lifted import crop, mirror, mix, shade, shrink, smooth_airlight, stir
@@ -337,6 +340,29 @@ def test_a_layered_run_that_is_not_finished_says_what_is_missing(tmp_path):
     write_bank(run.path / "layers.zip", lifts())
     for model in (run.path, run.path / "checkpoints/step-1"):
         assert load(model).kind == "layered"
+
+
+def test_synth_repeats_what_a_training_doubted(tmp_path, capsys):
+    write_class(tmp_path / "photos", 2, False)
+    for name, notes in (("sure", []), ("doubtful", ["R finds smoke in 31 of 40 clean photos"])):
+        run = RunDir.create(tmp_path / name, "train", {})
+        save_checkpoint(run.path / "checkpoints/step-1", {"model": {}}, {"kind": "layered"})
+        write_json(run.path / "checkpoints/latest.json", {"path": "checkpoints/step-1"})
+        write_bank(run.path / "layers.zip", lifts())
+        run.write_inputs([])
+        write_json(run.path / "result.json", {"notes": notes})
+        synth.run(
+            SynthConfig(
+                (str(tmp_path / "photos"),),
+                model=str(run.path / "checkpoints/step-1"),
+                out=tmp_path / f"of-{name}",
+                probe=False,
+            )
+        )
+        said = capsys.readouterr().err
+        doubt = f"{run.path} was trained with a doubt: R finds smoke in 31 of 40 clean photos"
+        assert (doubt in said) == bool(notes)
+        assert ("doubt:" in said) == bool(notes)
 
 
 def test_many_threads_may_share_a_bank(tmp_path, monkeypatch):

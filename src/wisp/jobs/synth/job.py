@@ -29,7 +29,7 @@ from wisp.jobs.synth.probe import measure_fingerprint
 from wisp.jobs.synth.render import Job, Row, faint_count, layers_for, parents_of, render_photo
 from wisp.models import SmokeModel, load
 from wisp.progress import format_duration, progress, say
-from wisp.rundir import RunDir, append_text, read_jsonl, write_json, write_jsonl
+from wisp.rundir import RunDir, append_text, read_json, read_jsonl, write_json, write_jsonl
 from wisp.smoke import FAINT
 
 _JOURNAL = ".journal.jsonl"
@@ -86,6 +86,7 @@ def run(config: SynthConfig) -> SynthResult:
     folder = RunDir.unfinished(config.out, "synth", to_json(config), defaults(SynthConfig))
     resumed = folder is not None
     model = _load_model(config)
+    _repeat_doubts(config)
     reconstruct = _reconstructs(config, model)
     layers = layers_for(config)
     workers = config.workers or os.cpu_count() or 1
@@ -141,6 +142,14 @@ def _load_model(config: SynthConfig) -> SmokeModel:
             "move; take --model procedural or a layered model"
         )
     return model if config.source is None else model.placed(config.source)
+
+
+def _repeat_doubts(config: SynthConfig) -> None:
+    """Say again what the training of the model said of itself, to whom may not have read it."""
+    run = parents_of(config).get("model")
+    if run is not None and (run / _RESULT).exists():
+        for note in read_json(run / _RESULT).get("notes", []):
+            say(f"{run} was trained with a doubt: {note}")
 
 
 def _reconstructs(config: SynthConfig, model: SmokeModel) -> bool:
