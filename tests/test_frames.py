@@ -23,6 +23,7 @@ from wisp.jobs import synth
 from wisp.jobs.synth import job
 from wisp.models import DrawnModel
 from wisp.networks.generator import ResnetGenerator
+from wisp.report import write_report
 from wisp.smoke import LiftedLayer, LiftedSmoke, ProceduralSmoke, SourceBox, opacity, sequence
 from wisp.smoke.noise import blur
 
@@ -253,6 +254,12 @@ def test_every_frame_has_its_boxes(photos, tmp_path):
     assert len(index) == 1
     for entry in index:
         assert all((out / "gallery" / entry[part]).exists() for part in ("before", "after", "mask"))
+        assert [one["frame"] for one in entry["frames"]] == [1, 2, 3] and entry["of"] == 3
+        assert all((out / "gallery" / one["picture"]).exists() for one in entry["frames"])
+    page = write_report(out).read_text(encoding="utf-8")
+    assert page.count('alt="Frame ') == 3 and "frames 1, 2, 3 of 3" in page
+    sequences = {row["sequence"] for row in rows.values() if row["label"] == "smoky"}
+    assert f"the frames of {len(sequences)} sequences, 3 of each" in page
 
 
 def test_hugging_face_opens_it_whatever_the_photos_are_called(photos, tmp_path):

@@ -155,9 +155,9 @@ def test_the_wipe_follows_the_keyboard_and_says_so(visit, reports):
     before = clip(page)
     for _ in range(5):
         page.keyboard.press("ArrowLeft")
-    assert slider.input_value() == "45"
+    assert slider.input_value() == "25"
     assert clip(page) != before
-    assert slider.get_attribute("aria-valuetext") == "45 % before, 55 % after"
+    assert slider.get_attribute("aria-valuetext") == "25 % before, 75 % after"
     assert "Wipe between before and after" in slider.get_attribute("aria-label")
     page.keyboard.press("Home")
     assert "0%" in clip(page)

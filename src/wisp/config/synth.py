@@ -45,7 +45,7 @@ class SynthConfig:
     """Box that all smoke rises from, such as a burner: left, top, width and height as fractions of
     the photo's width and height, such as 0.4,0.7,0.1,0.1. Default: smoke anywhere."""
     frames: int = 1
-    """Frames of moving smoke made in place of each smoky picture, for video detectors."""
+    """Frames of moving smoke, some 15 a second, in place of each smoky picture."""
     limit: Annotated[int | None, optional("INT")] = None
     """Use at most so many photos, drawn at random."""
     clean_class: Literal["auto", "pixels", "reconstructed"] = "auto"

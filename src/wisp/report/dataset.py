@@ -11,7 +11,7 @@ from markupsafe import Markup
 from wisp.report import charts, wording
 from wisp.report.page import Section
 from wisp.report.pictures import Pictures
-from wisp.report.read import Estimate, RunFiles, number, text, whole
+from wisp.report.read import Estimate, RunFiles, mapping, number, sequence, text, whole
 
 _PAIRS, _PAIRS_OF_EACH = 12, 6  # shown of an only data set, and of each of several
 
@@ -32,6 +32,9 @@ class Dataset:
     strengths: tuple[float, ...]
     negatives: tuple[tuple[str, int], ...]
     shared_groups: int
+    sequences: int
+    frames: int
+    """Of each sequence."""
     faint: int
     """Smoky pictures in which the smoke is hardly seen."""
     clean_class: str
@@ -93,6 +96,8 @@ def load_dataset(run: RunFiles) -> Dataset:
         strengths=tuple(numeric["strength"]),
         negatives=tuple(negatives.most_common()),
         shared_groups=shared,
+        sequences=len({text(row.get("sequence")) for row in rows} - {""}),
+        frames=whole(config.get("frames")),
         faint=whole(result.get("faint")),
         # What was made, where the run got so far; the wish may only have been "auto".
         clean_class=text(result.get("clean_class") or config.get("clean_class"), "auto"),
@@ -118,6 +123,9 @@ class Pair:
     coverage: float | None
     condition: str
     """The fault of the camera that the photo under the smoke shows, if any."""
+    frames: tuple[tuple[int, str], ...]
+    """Number and picture of some frames, if smoke moves."""
+    frames_in_all: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,6 +189,12 @@ def _wall(run: RunFiles, pictures: Pictures, most: int) -> Wall:
                 number(row.get("strength")),
                 number(row.get("coverage")),
                 text(row.get("condition")),
+                tuple(
+                    (whole(frame.get("frame")), picture)
+                    for frame in map(mapping, sequence(row.get("frames")))
+                    if (picture := pictures.photo(folder, frame.get("picture"), 320)) is not None
+                ),
+                whole(row.get("of")),
             )
         )
     negatives = [

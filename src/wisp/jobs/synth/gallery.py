@@ -21,21 +21,27 @@ from wisp.rundir import write_bytes, write_json
 _PICTURES = 12
 _LONG_SIDE_PX = 960
 _NEGATIVES_PER_KIND = 2
+_FRAMES_SHOWN = 4
+_FRAME_LONG_SIDE_PX = 320
 
 
 def write_gallery(
     out: Path, photos: Sequence[Photo], rows: Sequence[Row], seed: int, workers: int
 ) -> None:
-    """``gallery/NNN-{before,after}.jpg``, ``NNN-mask.png`` and ``index.json``; of look-alikes, if
-    there are any, ``negative-NNN.jpg`` and ``negatives.json``.
+    """``gallery/NNN-{before,after}.jpg``, ``NNN-mask.png`` and ``index.json``; of sequences also
+    ``NNN-frame-M.jpg``; of look-alikes, if there are any, ``negative-NNN.jpg`` and
+    ``negatives.json``.
 
     Up to twelve photos, drawn from validation (from all, if there is no such part): not chosen for
     their looks. Large pictures are reduced by ``workers`` threads.
     """
     first: dict[str, Row] = {}
+    sequences: dict[str, list[Row]] = {}
     for row in rows:
         if row["label"] == "smoky":
             first.setdefault(row["source"], row)
+            if row.get("sequence"):
+                sequences.setdefault(row["sequence"], []).append(row)
     done = [photo for photo in photos if str(photo.path) in first]
     candidates = [photo for photo in done if photo.split == "validation"] or done
     chosen = sorted(candidates, key=lambda photo: draw(seed, "gallery", photo.sha256, photo.name))
@@ -46,7 +52,13 @@ def write_gallery(
     with ThreadPoolExecutor(workers) as pool:
         index = list(
             pool.map(
-                lambda number, photo: _write_example(out, number, photo, first[str(photo.path)]),
+                lambda number, photo: _write_example(
+                    out,
+                    number,
+                    photo,
+                    row := first[str(photo.path)],
+                    sequences.get(str(row.get("sequence")), ()),
+                ),
                 range(len(shown)),
                 shown,
             )
@@ -55,8 +67,10 @@ def write_gallery(
     _write_negatives(out, chosen, rows)
 
 
-def _write_example(out: Path, number: int, photo: Photo, row: Row) -> dict[str, Any]:
-    """The pictures of one photo; its entry of the index."""
+def _write_example(
+    out: Path, number: int, photo: Photo, row: Row, frames: Sequence[Row]
+) -> dict[str, Any]:
+    """The pictures of one photo; its entry of the index. ``frames`` are those of its sequence."""
     folder, name = out / "gallery", f"{number:03d}"
     # Before is the photo itself: the clean class may show it reconstructed.
     before = decode(photo.path, target_px=_LONG_SIDE_PX)
@@ -74,7 +88,21 @@ def _write_example(out: Path, number: int, photo: Photo, row: Row) -> dict[str, 
         "strength": row["strength"],
         "coverage": row["coverage"],
         **({"condition": row["condition"]} if row.get("condition") else {}),
+        **({"frames": _write_frames(out, name, frames), "of": len(frames)} if frames else {}),
     }
+
+
+def _write_frames(out: Path, name: str, frames: Sequence[Row]) -> list[dict[str, Any]]:
+    """Some of ``frames``, evenly spread, the first and the last among them."""
+    shown = min(_FRAMES_SHOWN, len(frames))
+    chosen = {round(i * (len(frames) - 1) / max(1, shown - 1)) for i in range(shown)}
+    written = []
+    for row in (frames[i] for i in sorted(chosen)):
+        picture = f"{name}-frame-{row['frame']}.jpg"
+        small = _small(out / row["file_name"], _FRAME_LONG_SIDE_PX)
+        write_bytes(out / "gallery" / picture, encode_jpeg(small, 88))
+        written.append({"frame": row["frame"], "picture": picture})
+    return written
 
 
 def _write_negatives(out: Path, chosen: Sequence[Photo], rows: Sequence[Row]) -> None:
@@ -95,9 +123,9 @@ def _write_negatives(out: Path, chosen: Sequence[Photo], rows: Sequence[Row]) ->
         write_json(out / "gallery" / "negatives.json", sorted(index, key=lambda one: one["kind"]))
 
 
-def _small(path: str | os.PathLike[str]) -> Image.Image:
+def _small(path: str | os.PathLike[str], side_px: int = _LONG_SIDE_PX) -> Image.Image:
     with Image.open(path) as image:
-        image.draft(image.mode, (_LONG_SIDE_PX, _LONG_SIDE_PX))
+        image.draft(image.mode, (side_px, side_px))
         image.load()
-        image.thumbnail((_LONG_SIDE_PX, _LONG_SIDE_PX), reducing_gap=2.0)
+        image.thumbnail((side_px, side_px), reducing_gap=2.0)
         return image.copy()
