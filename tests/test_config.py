@@ -97,6 +97,11 @@ def test_impossible_strength_is_refused(text):
         config.parse_strength(text)
 
 
+def test_a_reversed_range_is_called_so():
+    with pytest.raises(InputError, match=r"--strength 2:0\.5: 2 is above 0\.5; give 0\.5:2$"):
+        config.parse_strength("2:0.5")
+
+
 def test_every_field_is_explained():
     """The docstring below each field is its help text."""
     import ast

@@ -75,7 +75,8 @@ def test_best_middle_and_lowest_layers_are_shown_with_score_and_photo(run: Path)
 def test_the_note_leads_to_the_clean_photos_in_which_smoke_is_seen(run: Path) -> None:
     page = report(run)
     assert "R finds smoke in 5 of 40 clean photos: look at " in page
-    assert '<a href="#suspicious">report.html#suspicious</a>' in page
+    assert '<a href="#suspicious">“Clean photos in which R sees smoke”</a>' in page
+    assert "report.html#" not in page
     found = section(page, "suspicious")
     assert "R sees smoke in 5 of 40 clean photos" in words(found)
     assert "move them out of the clean folder" in words(found)

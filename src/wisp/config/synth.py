@@ -51,7 +51,7 @@ class SynthConfig:
     clean_class: Literal["auto", "pixels", "reconstructed"] = "auto"
     """What the clean class shows: the photo, or the photo there and back through a cyclegan."""
     validation: Annotated[float | None, optional("FLOAT")] = None
-    """Part of the groups that goes to validation; default: 0.2, or none of a single group."""
+    """Part of the photos that goes to validation, by whole groups; default: 0.2, or none of one."""
     group_by: str = "auto"
     """What stays together: auto, folder, prefix (before __), name, near-duplicate or a regex."""
     quality: Annotated[int | None, optional("INT")] = None

@@ -106,7 +106,13 @@ class LabelledSet:
         if not Path(path).is_dir():
             raise InputError(f"{path}: no such folder; {_LAYOUT}")
         if next(_class_files(Path(path)), None) is None:
-            raise InputError(f"{path}: holds no class folders with pictures; {_LAYOUT}")
+            endings = [file.suffix.lower() for file in Path(path).iterdir() if file.is_file()]
+            loose = sum(ending in images.EXTENSIONS for ending in endings)
+            raise InputError(
+                f"{path}: holds no class folders with pictures; "
+                + (f"pictures that lie in none: {loose}; " if loose else "")
+                + _LAYOUT
+            )
 
     @property
     def classes(self) -> list[str]:
@@ -133,8 +139,8 @@ class LabelledSet:
 
 
 _LAYOUT = (
-    "a labelled set has one folder per class, such as clean/ and smoky/, or train/clean/, "
-    "train/smoky/, validation/clean/ and validation/smoky/"
+    "a labelled set has one folder per class, such as clean/ for photos without smoke and smoky/ "
+    "for those with it, or train/clean/, train/smoky/, validation/clean/ and validation/smoky/"
 )
 
 

@@ -98,12 +98,13 @@ def _breakable(name: str) -> Markup:
 
 
 def _linked(sentence: str, sections: Sequence[Section]) -> Markup:
-    """``sentence`` with what it calls ``report.html#anchor`` as a link, where there is one."""
-    here = {section.anchor for section in sections}
+    """``sentence`` with the title of the section it calls ``report.html#anchor``, as a link, where
+    there is one."""
+    titles = {section.anchor: section.title for section in sections}
 
     def link(found: re.Match[str]) -> str:
         name = found[1]
-        return f'<a href="#{name}">{found[0]}</a>' if name in here else found[0]
+        return f'<a href="#{name}">“{titles[name]}”</a>' if name in titles else found[0]
 
     return Markup(re.sub(r"report\.html#([a-z-]+)", link, str(escape(sentence))))
 
