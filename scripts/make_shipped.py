@@ -43,7 +43,7 @@ CLASSIFY: dict[str, Any] = {
     "precision": "32",
     "seed": SEED,
 }
-EVALUATE: dict[str, Any] = {"seed": SEED}
+EVALUATE: dict[str, Any] = {"precision": "32", "seed": SEED}
 
 ROOT = Path(__file__).parents[1]
 # What the cards tell of each test set: key in metrics.json, words.

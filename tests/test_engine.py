@@ -34,6 +34,16 @@ def test_auto_precision_follows_the_processor_and_answers_do_not(
     assert make_engine("cpu", "bf16", answers=answers).precision == "bf16"
 
 
+def test_float32_of_answers_is_no_tf32() -> None:
+    before = torch.backends.cudnn.allow_tf32
+    allowed = {}
+    for answers, precision in ((True, "auto"), (True, "bf16"), (False, "32")):
+        with make_engine("cpu", precision, answers=answers).autocast():  # type: ignore[arg-type]
+            allowed[answers, precision] = torch.backends.cudnn.allow_tf32
+        assert torch.backends.cudnn.allow_tf32 == before
+    assert allowed == {(True, "auto"): False, (True, "bf16"): before, (False, "32"): before}
+
+
 @pytest.mark.parametrize(
     ("capabilities", "fast"),
     [({"avx512_bf16": True, "amx_bf16": False}, False), ({"amx_bf16": True}, True)],

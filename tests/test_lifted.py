@@ -344,7 +344,7 @@ def test_a_layered_run_that_is_not_finished_says_what_is_missing(tmp_path):
 
 def test_synth_repeats_what_a_training_doubted(tmp_path, capsys):
     write_class(tmp_path / "photos", 2, False)
-    for name, notes in (("sure", []), ("doubtful", ["R finds smoke in 31 of 40 clean photos"])):
+    for name, notes in (("sure", []), ("doubtful", ["smoke in 31 of 40: report.html#suspicious"])):
         run = RunDir.create(tmp_path / name, "train", {})
         save_checkpoint(run.path / "checkpoints/step-1", {"model": {}}, {"kind": "layered"})
         write_json(run.path / "checkpoints/latest.json", {"path": "checkpoints/step-1"})
@@ -360,9 +360,9 @@ def test_synth_repeats_what_a_training_doubted(tmp_path, capsys):
             )
         )
         said = capsys.readouterr().err
-        doubt = f"{run.path} was trained with a doubt: R finds smoke in 31 of 40 clean photos"
+        doubt = f"of {run.path}: smoke in 31 of 40: {run.path}/report.html#suspicious"
         assert (doubt in said) == bool(notes)
-        assert ("doubt:" in said) == bool(notes)
+        assert (f"of {run.path}" in said) == bool(notes)
 
 
 def test_many_threads_may_share_a_bank(tmp_path, monkeypatch):

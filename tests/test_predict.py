@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from labelled import write_set
+from wisp import engine
 from wisp.config import PredictConfig
 from wisp.detectors import DetectorSettings, load_detector, save_detector, worker_count
 from wisp.errors import InputError
@@ -32,7 +33,8 @@ def pictures(tmp_path):
     return write_set(tmp_path / "pictures", 4)
 
 
-def test_every_picture_gets_a_score_and_a_label(detector, pictures, tmp_path, capsys):
+def test_every_picture_gets_a_score_and_a_label(detector, pictures, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(engine, "cpu_multiplies_bfloat16", lambda: True)
     config = PredictConfig(
         detector, (str(pictures),), out=tmp_path / "out.csv", threshold=0.51, device="cpu"
     )

@@ -14,6 +14,7 @@ import torch
 import yaml
 from PIL import Image
 
+from wisp import engine
 from wisp.checkpoint import save_checkpoint
 from wisp.config import SynthConfig
 from wisp.errors import InputError, WispError
@@ -143,6 +144,19 @@ def test_metadata_says_how_each_picture_was_made(photos, tmp_path):
     assert all(
         row["box"] is None and row["strength"] == 0 for row in rows if row["label"] == "clean"
     )
+
+
+def test_a_resumed_set_keeps_the_precision_it_was_begun_in(photos, tmp_path, monkeypatch):
+    gan, out = tiny_run(tmp_path / "gan"), tmp_path / "set"
+    monkeypatch.setattr(engine, "cpu_multiplies_bfloat16", lambda: True)
+    make(photos, out, model=str(gan), device="cpu", limit=2)
+    assert read_json(out / "environment.json")["precision"] == "bf16"
+    (out / "result.json").unlink()
+    monkeypatch.setattr(engine, "cpu_multiplies_bfloat16", lambda: False)
+    make(photos, out, model=str(gan), device="cpu", limit=2)
+    assert read_json(out / "environment.json")["precision"] == "bf16"
+    make(photos, tmp_path / "other", model=str(gan), device="cpu", limit=2)
+    assert read_json(tmp_path / "other" / "environment.json")["precision"] == "32"
 
 
 def test_smoke_that_is_hardly_seen_is_counted(photos, tmp_path):

@@ -42,6 +42,8 @@ class Engine:
     device: torch.device
     precision: Precision
     why: str
+    exact: bool = False
+    """Whether float32 is float32 on a GPU as well, where convolutions take TF32 otherwise."""
 
     @contextlib.contextmanager
     def autocast(self) -> Iterator[None]:
@@ -49,8 +51,14 @@ class Engine:
 
         Weights are converted once per block: leave it before they change.
         """
-        with self.fabric.autocast():
-            yield
+        convolutions = torch.backends.cudnn
+        before = convolutions.allow_tf32
+        convolutions.allow_tf32 = before and not self.exact
+        try:
+            with self.fabric.autocast():
+                yield
+        finally:
+            convolutions.allow_tf32 = before
 
     @property
     def prefers_batches(self) -> bool:
@@ -104,7 +112,7 @@ def _choose_precision(device: str, precision: Precision, answers: bool) -> tuple
     if device == "cpu":
         if cpu_multiplies_bfloat16():
             return "bf16", "the processor has AMX"
-        return "32", "the processor has no AMX, bfloat16 would be slower"
+        return "32", "the processor has no AMX"
     return "32", "the safe choice on this device"
 
 
@@ -188,5 +196,6 @@ def make_engine(
         fabric=fabric,
         device=fabric.device,
         precision=chosen_precision,
+        exact=answers and chosen_precision == "32",
         why=f"{chosen_device} ({why_device}), {name} ({why_precision})",
     )

@@ -156,7 +156,10 @@ def parse_strength(text: str) -> tuple[float, float]:
     except ValueError:
         values = []
     low, high = (values * 2)[:2] if len(values) in (1, 2) else (math.nan, math.nan)
-    require(not low > high, f"--strength {text}: {low:g} is above {high:g}; give {high:g}:{low:g}")
+    require(
+        not 0 <= high < low < math.inf,
+        f"--strength {text}: {low:g} is above {high:g}; give {high:g}:{low:g}",
+    )
     require(
         0 <= low <= high < math.inf,
         f"--strength {text}: give a number such as 1, or a range such as 0.4:1.6, not below 0",

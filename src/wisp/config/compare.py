@@ -160,7 +160,7 @@ class CompareConfig:
     seed: int = 0
     """The first seed; the others follow it."""
     precision: Precision = "auto"
-    """Arithmetic of all trainings, as for classify; scores are in float32 always."""
+    """Arithmetic of trainings, as for classify, and of a CycleGAN; scores are in float32."""
     device: Device = "auto"
     """Where to compute."""
     workers: Annotated[int | None, optional("INT")] = None

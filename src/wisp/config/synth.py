@@ -65,7 +65,7 @@ class SynthConfig:
     device: Device = "auto"
     """Where to compute."""
     precision: Precision = "auto"
-    """Arithmetic of a network model."""
+    """Arithmetic of a CycleGAN; auto is bfloat16 on processors with AMX and GPUs that have it."""
 
     def __post_init__(self) -> None:
         normalise(self)

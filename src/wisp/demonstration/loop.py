@@ -105,13 +105,13 @@ def run(config: DemoConfig) -> DemoResult:
     """Render, train, synthesise, classify, evaluate; returns where the report is.
 
     A finished demo is not made again, an unfinished one is begun anew. Raises StoppedError after
-    Ctrl-C.
+    Ctrl-C or SIGTERM.
     """
     try:
         return _run(config)
     except (KeyboardInterrupt, StoppedError):
         # What a job says of going on does not hold: the demo throws its parts away.
-        raise StoppedError("stopped by Ctrl-C; the same command begins the demo anew") from None
+        raise StoppedError("stopped; the same command begins the demo anew") from None
 
 
 def _run(config: DemoConfig) -> DemoResult:

@@ -98,13 +98,17 @@ def _breakable(name: str) -> Markup:
 
 
 def _linked(sentence: str, sections: Sequence[Section]) -> Markup:
-    """``sentence`` with the title of the section it calls ``report.html#anchor``, as a link, where
-    there is one."""
+    """``sentence`` with the title of the section it calls ``report.html#anchor``, as a link.
+
+    Without such a section the sentence comes from the training of the model, whose report has it.
+    """
     titles = {section.anchor: section.title for section in sections}
 
     def link(found: re.Match[str]) -> str:
         name = found[1]
-        return f'<a href="#{name}">“{titles[name]}”</a>' if name in titles else found[0]
+        if name not in titles:
+            return "the report of the training"
+        return f'<a href="#{name}">“{escape(titles[name])}”</a>'
 
     return Markup(re.sub(r"report\.html#([a-z-]+)", link, str(escape(sentence))))
 

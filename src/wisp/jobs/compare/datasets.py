@@ -22,6 +22,7 @@ from wisp.jobs.synth.plan import Photo, draw, make_plan, picture_seed
 from wisp.jobs.synth.render import (
     Row,
     add_condition,
+    faint_count,
     layers_for,
     lookalike_parents,
     metadata_row,
@@ -45,7 +46,7 @@ class Photos:
         """CLEAN and SMOKY; InputError where one holds no usable picture."""
         found, skipped = [], []
         for folder, kind in ((config.clean, "clean"), (config.smoky, "smoky")):
-            good, bad = scan(find_photos([folder], kind), config.workers, f"reading {kind} photos")
+            good, bad = scan(find_photos([folder]), config.workers, f"reading {kind} photos")
             if not good:
                 raise InputError(
                     f"{folder}: none of {len(bad)} pictures can be used; the first: "
@@ -110,6 +111,7 @@ def _finish(folder: RunDir, rows: Sequence[Row], start_s: float) -> None:
             "validation": sum(row["split"] == "validation" for row in rows),
             "clean_class": "pixels",
             "masks": False,
+            "faint": faint_count(rows),
             "seconds": round(time.monotonic() - start_s, 2),
         },
     )

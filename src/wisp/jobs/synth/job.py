@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
-from wisp.config import SynthConfig, defaults, parse_strength, to_json
+from wisp.config import Precision, SynthConfig, defaults, parse_strength, to_json
 from wisp.data import find_photos
-from wisp.engine import torch_threads
+from wisp.engine import precision_so_far, torch_threads
 from wisp.errors import InputError, StoppedError
 from wisp.images import Skipped, UnreadableImageError, scan
 from wisp.jobs.synth.annotations import write_boxes, write_card, write_metadata
@@ -85,12 +85,13 @@ def run(config: SynthConfig) -> SynthResult:
     start_s = time.monotonic()
     folder = RunDir.unfinished(config.out, "synth", to_json(config), defaults(SynthConfig))
     resumed = folder is not None
-    model = _load_model(config)
+    begun_with = precision_so_far(config.out, config.precision) if resumed else None
+    model = _load_model(config, begun_with or config.precision)
     _repeat_doubts(config)
     reconstruct = _reconstructs(config, model)
     layers = layers_for(config)
     workers = config.workers or os.cpu_count() or 1
-    files = find_photos(config.photos, "clean", besides=config.out)
+    files = find_photos(config.photos, besides=config.out)
     scanned, skipped = scan(files, workers, "reading photos")
     if not scanned:
         raise InputError(
@@ -131,11 +132,11 @@ def run(config: SynthConfig) -> SynthResult:
     return result
 
 
-def _load_model(config: SynthConfig) -> SmokeModel:
+def _load_model(config: SynthConfig, precision: Precision) -> SmokeModel:
     if config.model == "procedural":
         model = load(config.model)
     else:
-        model = load(config.model, device=config.device, precision=config.precision)
+        model = load(config.model, device=config.device, precision=precision)
     if config.frames > 1 and not model.exact_mask:
         raise InputError(
             f"--frames {config.frames}: {model.name} repaints whole pictures and has no smoke to "
@@ -149,7 +150,7 @@ def _repeat_doubts(config: SynthConfig) -> None:
     run = parents_of(config).get("model")
     if run is not None and (run / _RESULT).exists():
         for note in read_json(run / _RESULT).get("notes", []):
-            say(f"{run} was trained with a doubt: {note}")
+            say(f"of {run}: {note.replace('report.html', str(run / 'report.html'))}")
 
 
 def _reconstructs(config: SynthConfig, model: SmokeModel) -> bool:

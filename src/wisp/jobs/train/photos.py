@@ -105,7 +105,7 @@ def gather_photos(config: TrainConfig) -> Photos:
     scans = {}
     skipped = []
     for domain, folder in (("clean", config.clean), ("smoky", config.smoky)):
-        found, bad = images.scan(find_photos([folder], domain), config.workers)
+        found, bad = images.scan(find_photos([folder]), config.workers)
         skipped += [dict(one.to_json(), domain=domain) for one in bad]
         if not found:
             raise InputError(
