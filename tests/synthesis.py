@@ -1,0 +1,78 @@
+"""Photos to make data sets of, and the means to look at those sets."""
+
+import json
+
+import numpy as np
+import torch
+from PIL import Image
+
+from wisp.checkpoint import save_checkpoint
+from wisp.config import SynthConfig
+from wisp.jobs import synth
+from wisp.networks.generator import ResnetGenerator
+from wisp.rundir import RunDir, write_json
+
+
+def save_photo(path, seed=0, size=(96, 72), **kwargs):
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8))
+    grain = rng.integers(-6, 7, (size[1], size[0], 3))
+    image = np.asarray(small.resize(size, Image.Resampling.BICUBIC)) + grain
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).save(path, **kwargs)
+
+
+def write_photos(folder):
+    """Six places with two photos each, in two sub-folders, of several sizes and formats."""
+    for place in range(6):
+        for shot in range(2):
+            kind = "png" if shot else "jpg"
+            name = f"room{place % 2}/place{place}__{shot}.{kind}"
+            save_photo(folder / name, 10 * place + shot, (96 + 8 * place, 72))
+    return folder
+
+
+def make(photos, out, **options):
+    options.setdefault("probe", False)
+    return synth.run(SynthConfig((str(photos),), out=out, **options))
+
+
+def rows_of(out):
+    return [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
+
+
+def tree(out):
+    return {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for split in ("train", "validation", "masks")
+        for path in sorted((out / split).rglob("*"))
+        if path.is_file()
+    }
+
+
+def differences(one, two):
+    """Names of the files that one has and two has not, or that differ."""
+    first, second = tree(one), tree(two)
+    return sorted(
+        name for name in first.keys() | second.keys() if first.get(name) != second.get(name)
+    )
+
+
+def tiny_run(path, way_back=True):
+    torch.manual_seed(0)
+    names = ["clean_to_smoky", "smoky_to_clean"][: 1 + way_back]
+    tensors = {
+        f"{name}.{key}": value
+        for name in names
+        for key, value in ResnetGenerator(width=4, blocks=1).state_dict().items()
+    }
+    RunDir.create(path, "train", {})
+    save_checkpoint(
+        path / "checkpoints" / "step-0000001",
+        {"model": tensors},
+        {"load_size": 48, "fit": "short-side"},
+    )
+    write_json(
+        path / "checkpoints" / "latest.json", {"step": 1, "path": "checkpoints/step-0000001"}
+    )
+    return path
