@@ -345,7 +345,10 @@ def test_one_photo_on_both_sides_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"16 photos .*--split group"):
         classify.run(config(tmp_path / "set", tmp_path / "run"))
     result = classify.run(config(tmp_path / "set", tmp_path / "run2", split="group", steps=1))
-    assert result.notes == []
+    assert result.validation_groups < 5
+    (note,) = result.notes
+    assert note.startswith(f"Validation rests on too few places ({result.validation_groups}; 5")
+    assert note in result.summary()
 
 
 def test_a_group_on_both_sides_is_noted(tmp_path):

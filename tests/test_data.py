@@ -341,6 +341,19 @@ def test_near_duplicates_in_two_classes_are_one_group(tmp_path):
     assert groups["a.png"] == groups["b.jpg"] != groups["c.png"]
 
 
+@pytest.mark.parametrize(("doubles", "refused"), [(1, False), (2, True), (20, True)])
+def test_pictures_of_two_classes_are_of_neither(tmp_path, doubles, refused):
+    for label in ("clean", "smoky"):
+        for number in range(20):
+            other = 100 if label == "smoky" and number >= doubles else 0
+            save(tmp_path / label / f"{number}.png", number + other)
+    if not refused:
+        assert len(LabelledSet.open(tmp_path).items) == 40
+        return
+    with pytest.raises(InputError, match=f"of 20 pictures in a class {doubles} lie in another"):
+        LabelledSet.open(tmp_path)
+
+
 def test_what_is_no_labelled_set_says_what_one_looks_like(tmp_path):
     with pytest.raises(InputError, match="one folder per class"):
         LabelledSet.open(tmp_path / "nowhere")

@@ -222,7 +222,6 @@ def test_the_mask_is_clear_where_there_is_no_smoke(tmp_path):
 @pytest.mark.parametrize(
     ("auroc", "expected", "tone"),
     [
-        ((0.98, 0.96, 0.99), "can be trusted", "good"),
         ((0.93, 0.88, 0.97), "Good on photos like these", "good"),
         ((0.85, 0.74, 0.92), "second pair of eyes", "middling"),
         ((0.70, 0.58, 0.80), "not yet of use", "poor"),
@@ -243,6 +242,30 @@ def test_the_headline_follows_the_lower_end(tmp_path, auroc, expected, tone):
     assert found.tone == tone
 
 
+def test_few_mistakes_are_promised_only_without_a_flaw(tmp_path):
+    """No figure over all photos makes up for a place that is nothing but false alarms."""
+    best = {
+        "auroc": {"value": 0.98, "low": 0.96, "high": 0.99},
+        "balanced_accuracy": estimate(0.95, 0.02),
+        "auroc_within_groups": estimate(0.97, 0.02),
+    }
+    quiet = make_evaluate(tmp_path / "quiet", shift=-1.35)
+    change(quiet, "metrics.json", **best)
+    found = verdict.judge(load_evaluation(RunFiles(quiet)))
+    assert (found.headline, found.tone) == ("Few mistakes on photos like these", "good")
+    change(quiet, "metrics.json", auroc_within_groups=estimate(0.84, 0.05))
+    found = verdict.judge(load_evaluation(RunFiles(quiet)))
+    assert "not free of mistakes" in found.headline
+    assert any("Among photos of one place it ranks worse" in said for said in found.caveats)
+    loud = make_evaluate(tmp_path / "loud", shift=2)
+    change(loud, "metrics.json", **best)
+    found = verdict.judge(load_evaluation(RunFiles(loud)))
+    assert "not free of mistakes" in found.headline
+    said = " ".join(found.caveats)
+    assert "On “steam” it calls" in said
+    assert "False alarms on half or more of the clean photos of a place: “steam-" in said
+
+
 def test_few_groups_forbid_trust(tmp_path):
     run = make_evaluate(tmp_path / "eval", houses=12)
     change(
@@ -252,7 +275,7 @@ def test_few_groups_forbid_trust(tmp_path):
         balanced_accuracy=estimate(0.95, 0.02),
     )
     found = verdict.judge(load_evaluation(RunFiles(run)))
-    assert "trusted" not in found.headline
+    assert "not free of mistakes" in found.headline
     assert any("Only 14 groups" in caveat for caveat in found.caveats)
 
 
@@ -309,6 +332,9 @@ def test_a_set_of_one_class_is_judged_by_its_false_alarms(tmp_path):
     page = Page(write_report(run))
     assert "only false alarms could be counted" in page.words
     assert "undefined for these photos" in page.words
+    assert "False alarms: clean, but scored high" in page.words
+    assert "Missed: smoky" not in page.words and "It missed none" not in page.words
+    assert "scores are not probabilities" not in page.words
 
 
 def test_more_than_two_classes_have_a_matrix_of_their_size(tmp_path):

@@ -29,6 +29,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 _STOPPED = 130
+# What the same command does after Ctrl-C. A training says itself how it goes on.
+_AGAIN = {
+    **dict.fromkeys(("synth", "compare"), "; repeat the command to go on"),
+    **dict.fromkeys(("classify", "evaluate"), "; the same command begins anew"),
+}
 _JSON = "--json besides prints one JSON object as the last line of stdout."
 _FOOTER = """
 Every command: --help for its flags; --json prints one JSON object as the last line of
@@ -36,7 +41,7 @@ stdout (all else goes to stderr). Exit codes: 0 success, 1 failure, 2 wrong usag
 130 stopped by Ctrl-C.
 
 Start:  wisp demo
-Then:   wisp synth clean/ --out dataset
+Then:   wisp synth clean/ --model layered --out dataset
         wisp classify dataset --out runs/detector
         wisp evaluate runs/detector real/ --out runs/eval
 """
@@ -184,7 +189,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         # A second Ctrl-C would only tear the cleaning up of worker processes apart.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        return _fail("stopped by Ctrl-C", _STOPPED)
+        return _fail("stopped by Ctrl-C" + _AGAIN.get(name, ""), _STOPPED)
     except MemoryError:
         return _fail(_NO_MEMORY, 1)
     except BrokenPipeError:  # `wisp predict … | head`: nobody reads any more

@@ -229,6 +229,11 @@ def make_groups(
     return _pattern_groups(paths, root, group_by)
 
 
+def are_named(paths: Sequence[Path]) -> bool:
+    """Whether some name says what its file belongs to, as ``auto`` reads it: ``cam3__0017.jpg``."""
+    return any("__" in path.name.lstrip("_") for path in paths)
+
+
 def split_groups(
     groups: Sequence[str], validation: float, seed: int
 ) -> list[Literal["train", "validation"]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -95,6 +96,7 @@ class LabelledSet:
                     source_sha256=row.get("source_sha256"),
                 )
             )
+        _require_distinct(root, items)
         return cls(root, items, skipped)
 
     @staticmethod
@@ -138,6 +140,25 @@ class LabelledSet:
         return list(sources.values())
 
 
+def _require_distinct(root: Path, items: Sequence[LabelledItem]) -> None:
+    """Raise InputError where pictures lie in two classes: they can be of one only.
+
+    A few may do so by right, as smoke drawn so thin that it changes nothing.
+    """
+    by_file: dict[str, dict[str, LabelledItem]] = defaultdict(dict)
+    for item in items:
+        by_file[item.sha256].setdefault(item.label, item)
+    doubles = [list(found.values()) for found in by_file.values() if len(found) > 1]
+    smallest = min(Counter(item.label for item in items).values())
+    if len(doubles) > _MOST_DOUBLES * smallest:
+        one, other = doubles[0][:2]
+        raise InputError(
+            f"{root}: of {smallest} pictures in a class {len(doubles)} lie in another as well, for "
+            f"example {one.name} and {other.name}; leave each in the class that it shows"
+        )
+
+
+_MOST_DOUBLES = 0.05
 _LAYOUT = (
     "a labelled set has one folder per class, such as clean/ for photos without smoke and smoky/ "
     "for those with it, or train/clean/, train/smoky/, validation/clean/ and validation/smoky/"

@@ -152,7 +152,7 @@ def _evaluation(run: RunFiles) -> Page:
         )
     sections: list[Section | None] = [
         gap,
-        mistakes_section(run, pictures, evaluation.names),
+        mistakes_section(run, pictures, evaluation.names, evaluation.tally),
         scores_section(evaluation),
         sets_section(evaluation),
         groups_section(evaluation),
@@ -252,8 +252,9 @@ def _dataset(run: RunFiles) -> Page:
             for split in dataset.splits
         ]
         lead.append(
-            f"The smoke comes from “{model_name(dataset.model)}”. Photos that belong together stay "
-            f"together: {wording.listed(sides)}."
+            f"The smoke comes from “{model_name(dataset.model)}”. "
+            + ("Near copies" if dataset.guessed_groups else "Photos that belong together")
+            + f" stay together: {wording.listed(sides)}."
         )
     else:
         headline = "A data set without a list of its pictures"
@@ -262,6 +263,12 @@ def _dataset(run: RunFiles) -> Page:
     if dataset.shared_groups:
         caveats.append(
             f"{wording.plural(dataset.shared_groups, 'group')} stand on both sides of the split."
+        )
+    if dataset.guessed_groups:
+        caveats.append(
+            "No file name says which photos show one place (PLACE__0001.jpg). Photos of one camera "
+            "that are no near copies may stand on both sides, and make a validation look good: "
+            "make the set anew with --group-by folder, or a regular expression."
         )
     numbers = [
         Tile("Pictures", wording.count(dataset.images), "in all classes and splits"),
@@ -287,7 +294,7 @@ def _dataset(run: RunFiles) -> Page:
         tuple(numbers),
         (),
         _kept([*_dataset_sections(chain, pictures), skipped_section(chain), made_section(chain)]),
-        next_command=f"wisp classify {_word(run)} --out DETECTOR",
+        next_command=f"wisp classify {_word(run)} --out DETECTOR" if dataset.divided else "",
     )
 
 

@@ -32,6 +32,8 @@ class Dataset:
     strengths: tuple[float, ...]
     negatives: tuple[tuple[str, int], ...]
     shared_groups: int
+    guessed_groups: bool
+    """Whether nothing but near copies told which photos belong together."""
     sequences: int
     frames: int
     """Of each sequence."""
@@ -50,6 +52,11 @@ class Dataset:
     def images(self) -> int:
         """All pictures."""
         return sum(self.counts.values())
+
+    @property
+    def divided(self) -> bool:
+        """Whether there are a training and a validation part."""
+        return len(self.splits) > 1
 
     @property
     def camera_faults(self) -> bool:
@@ -96,6 +103,7 @@ def load_dataset(run: RunFiles) -> Dataset:
         strengths=tuple(numeric["strength"]),
         negatives=tuple(negatives.most_common()),
         shared_groups=shared,
+        guessed_groups=result.get("guessed_groups") is True,
         sequences=len({text(row.get("sequence")) for row in rows} - {""}),
         frames=whole(config.get("frames")),
         faint=whole(result.get("faint")),
@@ -153,6 +161,8 @@ class GalleryData:
 
     walls: tuple[Wall, ...]
     any_mask: bool
+    divided: bool
+    """Whether there is a validation part to draw from."""
 
 
 def gallery_section(runs: Sequence[RunFiles], pictures: Pictures) -> Section | None:
@@ -167,7 +177,7 @@ def gallery_section(runs: Sequence[RunFiles], pictures: Pictures) -> Section | N
         "Before and after",
         "Before and after",
         "gallery.html.j2",
-        GalleryData(tuple(walls), masked),
+        GalleryData(tuple(walls), masked, all(load_dataset(run).divided for run in runs)),
     )
 
 

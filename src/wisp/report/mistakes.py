@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from wisp.report.charts import Names
+from wisp.report.evaluation import Tally
 from wisp.report.page import Section
 from wisp.report.pictures import Pictures
 from wisp.report.read import RunFiles, number, text
@@ -30,11 +31,16 @@ class MistakesData:
     misses: tuple[Mistake, ...]
     false_alarms: tuple[Mistake, ...]
     names: Names
+    positives: bool
+    """Whether photos of this class were shown, so that some could be missed."""
+    negatives: bool
     any_saliency: bool
     left_out: int
 
 
-def mistakes_section(run: RunFiles, pictures: Pictures, names: Names) -> Section | None:
+def mistakes_section(
+    run: RunFiles, pictures: Pictures, names: Names, tally: Tally | None
+) -> Section | None:
     """The worst mistakes, each with a map of where the detector looked."""
     rows = run.json_list("worst/index.json")
     found: dict[str, list[Mistake]] = {"miss": [], "false alarm": []}
@@ -70,6 +76,8 @@ def mistakes_section(run: RunFiles, pictures: Pictures, names: Names) -> Section
             tuple(found["miss"]),
             tuple(found["false alarm"]),
             names,
+            tally is None or tally.positives > 0,
+            tally is None or tally.negatives > 0,
             any(one.saliency for one in every),
             left_out,
         ),

@@ -253,7 +253,8 @@ def curves_section(evaluation: Evaluation) -> Section | None:
 
 
 def _calibration_words(evaluation: Evaluation) -> str:
-    if evaluation.ece is None:
+    tally = evaluation.tally
+    if evaluation.ece is None or (tally and not (tally.positives and tally.negatives)):
         return ""
     off = wording.percent(evaluation.ece)
     if evaluation.ece < 0.05:

@@ -16,6 +16,9 @@ FEW_GROUPS = 20  # below, a bootstrap over groups gives rough intervals
 VERY_FEW_GROUPS = 6
 FEW_NEGATIVES = 100
 TOO_FEW_GROUPS = 3  # of either class: hardly more than anecdotes
+MANY_FALSE_ALARMS = 0.1
+LESS_WITHIN = 0.05
+_NAMED = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +66,9 @@ def _headline(evaluation: Evaluation) -> tuple[str, str]:
         )
     if low < GOOD:
         return "Helpful as a second pair of eyes, not as the only alarm", "middling"
-    if low < TRUSTED or few:
+    if low < TRUSTED or few or _flaws(evaluation):
         return "Good on photos like these, though not free of mistakes", "good"
-    return "It can be trusted on photos like these", "good"
+    return "Few mistakes on photos like these", "good"
 
 
 def _one_class(evaluation: Evaluation) -> tuple[str, str]:
@@ -74,7 +77,7 @@ def _one_class(evaluation: Evaluation) -> tuple[str, str]:
         return (
             f"No {positive} photo was shown, so only false alarms could be counted: "
             f"{wording.of(tally.false_alarms, tally.negatives)}",
-            "open",
+            "poor" if (tally.fpr or 0) > MANY_FALSE_ALARMS else "open",
         )
     if tally is not None and tally.positives and not tally.negatives:
         return (
@@ -89,6 +92,39 @@ def _threshold_is_off(evaluation: Evaluation) -> bool:
     """Whether the working point is far worse than the ranking would allow."""
     auroc, balanced = evaluation.measures.auroc.value, evaluation.measures.balanced_accuracy.value
     return auroc is not None and balanced is not None and balanced < 0.8 and auroc - balanced > 0.12
+
+
+def _flaws(evaluation: Evaluation) -> list[str]:
+    """Where it fails in a way that the figures over all photos hide."""
+    said: list[str] = []
+    measures, (positive, negative) = evaluation.measures, evaluation.names
+    for row in evaluation.sets:
+        tally = row.tally
+        if tally and (tally.fpr or 0) > MANY_FALSE_ALARMS and tally.negatives >= 10:
+            said.append(
+                f"On “{row.name}” it calls {wording.of(tally.false_alarms, tally.negatives)} "
+                f"{negative} photos {positive}."
+            )
+    blamed = [
+        f"“{row.name}” {wording.of(row.tally.false_alarms, row.tally.negatives)}"
+        for row in evaluation.groups
+        if row.tally and row.tally.negatives >= 3 and (row.tally.fpr or 0) >= 0.5
+    ]
+    if blamed and len(evaluation.groups) > 1:
+        more = len(blamed) - _NAMED
+        said.append(
+            f"False alarms on half or more of the {negative} photos of a place: "
+            f"{wording.listed(blamed[:_NAMED])}"
+            + (f", and {wording.plural(more, 'other place')}." if more > 0 else ".")
+        )
+    within, overall = measures.auroc_within_groups.value, measures.auroc.value
+    if within is not None and overall is not None and overall - within > LESS_WITHIN:
+        said.append(
+            f"Among photos of one place it ranks worse than over all (AUROC "
+            f"{wording.score(within)}, {wording.plural(measures.groups_of_both, 'place')}): part "
+            "of the score may come from telling places apart."
+        )
+    return said
 
 
 def _lead(evaluation: Evaluation) -> list[str]:
@@ -159,7 +195,8 @@ def _caveats(evaluation: Evaluation, synthetic_auroc: float | None) -> list[str]
     if 0 < groups < FEW_GROUPS:
         said.append(
             f"Only {wording.plural(groups, 'group')}: frames of one scene are near copies, so the "
-            "photos count for less than their number, and the intervals are themselves rough."
+            "photos count for less than their number"
+            + (", and the intervals are themselves rough." if measures.auroc.has_interval else ".")
         )
     if 0 < evaluation.positive_groups < VERY_FEW_GROUPS <= groups:
         said.append(
@@ -177,7 +214,8 @@ def _caveats(evaluation: Evaluation, synthetic_auroc: float | None) -> list[str]
     if evaluation.tally is not None and 0 < evaluation.tally.negatives < FEW_NEGATIVES:
         said.append(
             f"With {wording.plural(evaluation.tally.negatives, f'{negative} photo')}, 1 % false "
-            "alarms is less than one photo: what is found there is found at none at all."
+            "alarms would be less than one photo: what is said of that rate is said of no false "
+            "alarm at all."
         )
     if width is not None and width > 0.15 and measures.auroc.low is not None:
         said.append(
@@ -189,13 +227,7 @@ def _caveats(evaluation: Evaluation, synthetic_auroc: float | None) -> list[str]
             "The ranking is better than the alarms: choose a threshold on a few labelled photos "
             "from your own camera and pass it as --threshold."
         )
-    for row in evaluation.sets:
-        tally = row.tally
-        if tally and tally.fpr is not None and tally.fpr > 0.3 and tally.negatives >= 10:
-            said.append(
-                f"On “{row.name}” it calls {wording.of(tally.false_alarms, tally.negatives)} "
-                f"{negative} photos {positive}."
-            )
+    said += _flaws(evaluation)
     if (
         synthetic_auroc is not None
         and measures.auroc.value is not None

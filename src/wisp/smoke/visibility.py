@@ -14,9 +14,9 @@ from wisp.smoke.optics import coverage
 PLAIN = 0.12
 """The change of a pixel, as a part of the range, that is seen plainly (of smoke)."""
 
-FAINT = 0.005
+FAINT = 0.01
 """Smoke that changes a smaller part of a picture plainly is hardly seen there (looked at, 450 px:
-of pictures around this value half show their smoke)."""
+of pictures at 0.006 half show their smoke)."""
 
 Drawn = TypeVar("Drawn")
 

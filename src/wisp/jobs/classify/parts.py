@@ -10,6 +10,8 @@ from wisp.config import ClassifyConfig
 from wisp.data import LabelledItem, LabelledSet, Split, sets_below
 from wisp.errors import InputError
 
+_FEW_GROUPS = 5
+
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
@@ -61,6 +63,12 @@ def read_parts(config: ClassifyConfig) -> Parts:
     for side, members in chosen.items():
         _require_classes(side, members, classes, config)
     notes = _leaks(chosen["train"], chosen["validation"], config)
+    groups = len({item.group for item in chosen["validation"]})
+    if groups < _FEW_GROUPS:
+        notes.append(
+            f"Validation rests on too few places ({groups}; {_FEW_GROUPS} or more are wanted): its "
+            "figures and the threshold say little. Add photos of other places."
+        )
     return Parts(
         classes,
         chosen["train"],

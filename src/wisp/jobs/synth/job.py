@@ -27,6 +27,7 @@ from wisp.jobs.synth.gallery import write_gallery
 from wisp.jobs.synth.plan import Photo, make_plan
 from wisp.jobs.synth.probe import measure_fingerprint
 from wisp.jobs.synth.render import Job, Row, faint_count, layers_for, parents_of, render_photo
+from wisp.manifest import are_named
 from wisp.models import SmokeModel, load
 from wisp.progress import format_duration, progress, say
 from wisp.rundir import RunDir, append_text, read_json, read_jsonl, write_json, write_jsonl
@@ -55,6 +56,8 @@ class SynthResult:
     negatives: int = 0
     faint: int = 0
     """Smoky pictures in which the smoke is hardly seen, see :data:`wisp.smoke.FAINT`."""
+    guessed_groups: bool = False
+    """Whether nothing but near copies told which photos belong together."""
 
     def summary(self) -> str:
         """A few lines for the user."""
@@ -62,6 +65,11 @@ class SynthResult:
             f"{self.clean} clean and {self.smoky} smoky pictures of {self.photos} photos "
             f"({self.groups} groups) in {format_duration(self.seconds)}: {self.run}"
         ]
+        if self.guessed_groups:
+            lines.append(
+                "no file name says which photos show one place (PLACE__0001.jpg), so only near "
+                "copies were kept together; --group-by folder, or a regular expression, says more"
+            )
         if self.negatives:
             lines.append(f"look-alikes among the clean pictures: {self.negatives}")
         if self.faint:
@@ -314,4 +322,7 @@ def _result(
         seconds=round(seconds, 2),
         negatives=sum(row.get("negative") is not None for row in rows),
         faint=faint_count(rows),
+        guessed_groups=job.config.group_by == "auto"
+        and len(photos) > 1
+        and not are_named([photo.path for photo in photos]),
     )
