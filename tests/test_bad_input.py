@@ -179,7 +179,7 @@ def test_overlaps_are_refused(
     shutil.copytree(world / "smoky", shared)
     shutil.copy(world / "clean" / "place0__1.png", shared / "copy.png")
     said = sentence(capsys, "train", world / "clean", shared, "--out", out, *SMALL_GAN)
-    assert "share 1 photos" in said
+    assert "share 1 photo, for" in said
     assert "copy.png" in said
     assert not out.exists()
 

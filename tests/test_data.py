@@ -248,7 +248,7 @@ def test_shared_photos_are_refused(tmp_path):
     find_shared(clean, smoky)
     (tmp_path / "smoky" / "copy.png").write_bytes((tmp_path / "clean" / "b.png").read_bytes())
     smoky, _ = scan(find_images([tmp_path / "smoky"]))
-    with pytest.raises(InputError, match=r"share 1 photos.*b\.png.*copy\.png"):
+    with pytest.raises(InputError, match=r"share 1 photo,.*b\.png.*copy\.png"):
         find_shared(clean, smoky)
     with pytest.raises(InputError):
         find_shared([FileRecord("x", "1", "g")], [FileRecord("y", "1", "g")])

@@ -16,22 +16,23 @@ from wisp.errors import InputError
 
 
 @pytest.mark.parametrize(
-    ("amx", "answers", "precision", "why"),
+    ("amx", "asked", "precision", "why"),
     [
-        (True, False, "bf16", "has AMX"),
-        (False, False, "32", "no AMX"),
-        (True, True, "32", "the same everywhere"),
+        (True, {}, "bf16", "has AMX"),
+        (False, {}, "32", "no AMX"),
+        (True, {"answers": True}, "32", "the same everywhere"),
+        (True, {"light": True}, "32", "so light a network"),
     ],
 )
 def test_auto_precision_follows_the_processor_and_answers_do_not(
-    amx: bool, answers: bool, precision: str, why: str, monkeypatch: pytest.MonkeyPatch
+    amx: bool, asked: dict[str, bool], precision: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "cpu_multiplies_bfloat16", lambda: amx)
-    made = make_engine("cpu", "auto", answers=answers)
+    made = make_engine("cpu", "auto", **asked)  # type: ignore[arg-type]
     assert made.precision == precision
     assert made.device == torch.device("cpu")
     assert why in made.why and "cpu" in made.why
-    assert make_engine("cpu", "bf16", answers=answers).precision == "bf16"
+    assert make_engine("cpu", "bf16", **asked).precision == "bf16"
 
 
 def test_float32_of_answers_is_no_tf32() -> None:

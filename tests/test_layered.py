@@ -121,7 +121,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
 ) -> None:
     monkeypatch.setattr(loop, "lift_bank", lambda *_: lifting.Lifting(1, 1, 0, 0, 0, 0, 0, 0, 1))
     whole = train.run(config_of(photos, tmp_path / "whole", **ALL_TERMS))
-    assert whole.stopped == "finished" and "R trained" in whole.summary()
+    assert whole.stopped == "finished" and "by R, a network trained for" in whole.summary()
 
     class Killed(BaseException):
         pass

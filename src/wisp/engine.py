@@ -98,7 +98,9 @@ def _choose_device(device: Device) -> tuple[str, str]:
     return device, "as told"
 
 
-def _choose_precision(device: str, precision: Precision, answers: bool) -> tuple[Precision, str]:
+def _choose_precision(
+    device: str, precision: Precision, answers: bool, light: bool
+) -> tuple[Precision, str]:
     if precision == "16" and device != "cuda":
         raise InputError(f"--precision 16 needs --device cuda, not {device}; take bf16 or 32")
     if precision != "auto":
@@ -110,6 +112,8 @@ def _choose_precision(device: str, precision: Precision, answers: bool) -> tuple
             return "bf16", "the GPU multiplies bfloat16 in hardware"
         return "32", "the GPU has no bfloat16"
     if device == "cpu":
+        if light:
+            return "32", "bfloat16 does not speed up so light a network"
         if cpu_multiplies_bfloat16():
             return "bf16", "the processor has AMX"
         return "32", "the processor has no AMX"
@@ -160,13 +164,15 @@ def make_engine(
     seed: int | None = 0,
     begun_with: Precision | None = None,
     answers: bool = False,
+    light: bool = False,
 ) -> Engine:
     """Choose device and precision, and seed Python, NumPy and torch with ``seed`` (unless None).
 
     ``auto`` takes the faster arithmetic by what the hardware is, never by timing it: a command
     gives the same on a busy machine. With ``answers``, for asking a trained detector, it is float32
-    everywhere: in bfloat16 a probability may be 0.05 from it. ``begun_with`` is what ``auto`` came
-    to when a run that goes on now began.
+    everywhere: in bfloat16 a probability may be 0.05 from it. ``light`` says that the network is
+    one of depthwise convolutions, of which a processor makes no more in bfloat16. ``begun_with`` is
+    what ``auto`` came to when a run that goes on now began.
 
     Raises InputError for a device that is not there or a precision that it cannot compute in.
     """
@@ -177,7 +183,7 @@ def make_engine(
 
     chosen_device, why_device = _choose_device(device)
     chosen_precision, why_precision = _choose_precision(
-        chosen_device, begun_with or precision, answers
+        chosen_device, begun_with or precision, answers, light
     )
     if begun_with is not None and precision == "auto":
         why_precision = "as the run began"

@@ -17,6 +17,15 @@ def say(message: str) -> None:
     sys.stderr.flush()
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 group``, ``7 groups``.
+
+    >>> counted(1, "group"), counted(0, "photo")
+    ('1 group', '0 photos')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def format_duration(seconds: float) -> str:
     """``3725`` as ``1:02:05``, ``65`` as ``1:05``.
 

@@ -124,7 +124,8 @@ class TrainConfig:
     weights: str = "hub"
     """layered: its ImageNet weights: hub, none, or a file (torchvision, timm, safetensors)."""
     precision: Precision = "auto"
-    """Arithmetic; auto is bfloat16 on processors with AMX and GPUs that have it, else float32."""
+    """Arithmetic; auto is bfloat16 on GPUs that have it and, for cyclegan, on processors with AMX,
+    else float32."""
     device: Device = "auto"
     """Where to compute."""
     workers: Annotated[int | None, optional("INT")] = None

@@ -16,6 +16,7 @@ from wisp.data.streams import CACHE_BYTES, PixelCache, StepLoader, seeded_genera
 from wisp.errors import InputError
 from wisp.images import Fit
 from wisp.images.convert import Uint8Array, from_uint8
+from wisp.progress import counted
 
 Domain = Literal["clean", "smoky"]
 
@@ -139,6 +140,6 @@ def find_shared(clean: Sequence[_Hashed], smoky: Sequence[_Hashed]) -> None:
     if shared:
         first, second = shared[0]
         raise InputError(
-            f"CLEAN and SMOKY share {len(shared)} photos, for example {first} and {second} are the "
-            "same file; remove them from one of the two folders"
+            f"CLEAN and SMOKY share {counted(len(shared), 'photo')}, for example {first} and "
+            f"{second} are the same file; remove them from one of the two folders"
         )

@@ -23,7 +23,7 @@ from wisp.jobs.classify.validation import Validated, validate_detector
 from wisp.metrics import Interval
 from wisp.networks.backbone import Backbone, load_backbone, mix_in
 from wisp.networks.detector import Detector, together
-from wisp.progress import format_duration, say
+from wisp.progress import counted, format_duration, say
 from wisp.rundir import RunDir, write_json
 
 __all__ = ["ClassifyResult", "run"]
@@ -62,7 +62,8 @@ class ClassifyResult:
         lines = [
             f"{self._trained} in {format_duration(self.seconds)} on "
             f"{self.training_images} pictures: {self.run}",
-            f"validation ({self.validation_images} pictures, {self.validation_groups} groups): "
+            f"validation ({counted(self.validation_images, 'picture')}, "
+            f"{counted(self.validation_groups, 'group')}): "
             f"AUROC {self.auroc}, balanced accuracy {self.balanced_accuracy}",
             f"threshold {self.threshold:.3f}, best step {self.best_step}"
             + (" (of the first member)" if len(self.member_steps) > 1 else ""),

@@ -9,6 +9,7 @@ from wisp import images, manifest
 from wisp.config import ClassifyConfig
 from wisp.data import LabelledItem, LabelledSet, Split, sets_below
 from wisp.errors import InputError
+from wisp.progress import counted
 
 _FEW_GROUPS = 5
 
@@ -135,7 +136,7 @@ def _leaks(
     shared = sorted(known.keys() & checked.keys())
     if shared:
         raise InputError(
-            f"{len(shared)} photos are in training and in validation, for example "
+            f"{counted(len(shared), 'photo')} in training and in validation alike, for example "
             f"{known[shared[0]]} and {checked[shared[0]]}; take --split group to draw the parts "
             "anew"
         )

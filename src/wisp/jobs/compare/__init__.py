@@ -26,7 +26,7 @@ from wisp.jobs.compare.figures import (
 )
 from wisp.jobs.compare.inputs import Inputs, evaluate_config, read_inputs
 from wisp.metrics import Interval
-from wisp.progress import format_duration, say
+from wisp.progress import counted, format_duration, say
 from wisp.rundir import RunDir, read_json, write_json
 
 __all__ = ["CompareResult", "run"]
@@ -56,7 +56,7 @@ class CompareResult:
     def summary(self) -> str:
         """A few lines for the user."""
         lines = [
-            f"{len(self.models)} sources of smoke, {len(self.seeds)} seeds each, in "
+            f"{len(self.models)} sources of smoke, {counted(len(self.seeds), 'seed')} each, in "
             f"{format_duration(self.seconds)}: {self.run}"
         ]
         for name, models in self.auroc.items():

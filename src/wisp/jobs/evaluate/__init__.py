@@ -29,7 +29,7 @@ from wisp.jobs.evaluate.figures import (
 from wisp.jobs.evaluate.testsets import check_overlap, read_test_sets
 from wisp.jobs.evaluate.worst import write_worst
 from wisp.metrics import Interval
-from wisp.progress import say
+from wisp.progress import counted, say
 from wisp.rundir import RunDir, write_json, write_text
 
 __all__ = ["EvaluateResult", "run"]
@@ -68,8 +68,8 @@ class EvaluateResult:
     def summary(self) -> str:
         """A few lines for the user."""
         lines = [
-            f"{self.images} pictures of {self.groups} groups, threshold {self.threshold:.3f} "
-            f"({self.threshold_source}): {self.run}"
+            f"{counted(self.images, 'picture')} of {counted(self.groups, 'group')}, "
+            f"threshold {self.threshold:.3f} ({self.threshold_source}): {self.run}"
         ]
         for name, figures in self.sets.items():
             parts = [

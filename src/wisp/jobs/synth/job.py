@@ -29,7 +29,7 @@ from wisp.jobs.synth.probe import measure_fingerprint
 from wisp.jobs.synth.render import Job, Row, faint_count, layers_for, parents_of, render_photo
 from wisp.manifest import are_named
 from wisp.models import SmokeModel, load
-from wisp.progress import format_duration, progress, say
+from wisp.progress import counted, format_duration, progress, say
 from wisp.rundir import RunDir, append_text, read_json, read_jsonl, write_json, write_jsonl
 from wisp.smoke import FAINT
 
@@ -62,8 +62,9 @@ class SynthResult:
     def summary(self) -> str:
         """A few lines for the user."""
         lines = [
-            f"{self.clean} clean and {self.smoky} smoky pictures of {self.photos} photos "
-            f"({self.groups} groups) in {format_duration(self.seconds)}: {self.run}"
+            f"{self.clean} clean and {self.smoky} smoky pictures of "
+            f"{counted(self.photos, 'photo')} ({counted(self.groups, 'group')}) in "
+            f"{format_duration(self.seconds)}: {self.run}"
         ]
         if self.guessed_groups:
             lines.append(

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from wisp.config import TRAIN_DEFAULTS, TrainConfig, from_json, to_json
+from wisp.config import TRAIN_DEFAULTS, Precision, TrainConfig, from_json, to_json
 from wisp.engine import Engine, make_engine, precision_so_far
 from wisp.errors import InputError, StoppedError, TrainingDivergedError
 from wisp.jobs.train import samples, state
@@ -72,6 +72,11 @@ def _workers(config: TrainConfig, engine: Engine) -> int:
     return 0 if engine.device.type == "cpu" else max(1, min(8, (os.cpu_count() or 2) - 1))
 
 
+def _make_engine(config: TrainConfig, begun_with: Precision | None = None) -> Engine:
+    light = config.model == "layered"
+    return make_engine(config.device, config.precision, config.seed, begun_with, light=light)
+
+
 def _make_trainer(config: TrainConfig, engine: Engine, weights: str) -> Trainer:
     """The trainer of ``--model``; ``weights`` are those a layered one begins with."""
     if config.model == "cyclegan":
@@ -107,7 +112,7 @@ class _Training:
         """A new run."""
         assert config.out is not None
         RunDir.require_free(config.out)
-        engine = make_engine(config.device, config.precision, config.seed)
+        engine = _make_engine(config)
         backbone = load_measuring_backbone(config)
         trainer = _make_trainer(config, engine, config.weights)
         photos = gather_photos(config)
@@ -134,12 +139,7 @@ class _Training:
     def take_up(cls, folder: RunDir, config: TrainConfig) -> _Training:
         """A run that was stopped or killed, at its latest checkpoint."""
         folder.sweep_temporary()
-        engine = make_engine(
-            config.device,
-            config.precision,
-            config.seed,
-            precision_so_far(folder.path, config.precision),
-        )
+        engine = _make_engine(config, precision_so_far(folder.path, config.precision))
         begun = (folder.path / "inputs.json").exists()
         photos = read_photos(folder) if begun else gather_photos(config)
         checkpoint = state.latest_checkpoint(folder)

@@ -35,7 +35,7 @@ class TrainResult:
         what = "CycleGAN trained"
         if self.lifting is not None:
             kept, seen = self.lifting["layers"], self.lifting["looked_at"]
-            what = f"{kept} layers of smoke lifted off {seen} photos, R trained"
+            what = f"{kept} layers of smoke lifted off {seen} photos by R, a network trained"
         lines = [
             f"{what} for {self.steps} steps in {format_duration(self.seconds)} "
             f"on {self.photos['clean']} clean and {self.photos['smoky']} smoky photos: {self.run}",
