@@ -1,6 +1,9 @@
 """Photos to make data sets of, and the means to look at those sets."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import torch
@@ -76,3 +79,29 @@ def tiny_run(path, way_back=True):
         path / "checkpoints" / "latest.json", {"step": 1, "path": "checkpoints/step-0000001"}
     )
     return path
+
+
+_HUGGING_FACE = """
+import datasets, json, sys
+run, cache, *columns = sys.argv[1:]
+found = datasets.load_dataset("imagefolder", data_dir=run, cache_dir=cache)
+rows = {
+    split: [[list(r[c].size) if c == "image" else r[c] for c in columns] for r in found[split]]
+    for split in found
+}
+print(json.dumps(rows))
+"""
+
+
+def opened_by_hugging_face(run, folder, *columns):
+    """``columns`` of every row, by split, as the library ``datasets`` reads them; of ``image`` its
+    size. In a process of its own, and in ``folder`` what the library keeps."""
+    done = subprocess.run(
+        [sys.executable, "-c", _HUGGING_FACE, str(run), str(folder / "cache"), *columns],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "home")},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])

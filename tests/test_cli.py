@@ -101,3 +101,21 @@ def test_a_command_keeps_freed_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "keep_freed_memory", lambda: kept.append(True))
     assert cli.main(["predict", "smoke-detector", str(tmp_path / "none")]) == 2
     assert kept == [True]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("synth", "stopped by Ctrl-C; repeat the command to go on"),
+        ("classify", "stopped by Ctrl-C; the same command begins anew"),
+        ("train", "stopped by Ctrl-C"),
+    ],
+)
+def test_ctrl_c_says_what_the_same_command_does_next(command, said, monkeypatch, capsys):
+    def stops(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", stops)
+    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    assert cli.main([command]) == 130
+    assert capsys.readouterr().err == f"wisp: {said}\n"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
+from synthesis import rows_of
 from wisp import load
 from wisp.config import SynthConfig
 from wisp.data import LabelledSet
@@ -165,10 +166,6 @@ def photos(tmp_path):
 def make(photos, out, **options):
     options = {"frames": 3, "probe": False, "strength": "0.5:1.5", **options}
     return synth.run(SynthConfig((str(photos),), out=out, **options))
-
-
-def rows_of(out):
-    return [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
 
 
 def pictures(out):

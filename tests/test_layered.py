@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from wisp import engine
 from wisp.checkpoint import load_checkpoint
 from wisp.config import SynthConfig, TrainConfig
 from wisp.data import LayerBank, SmokePairs
@@ -120,7 +121,9 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "lift_bank", lambda *_: lifting.Lifting(1, 1, 0, 0, 0, 0, 0, 0, 1))
+    monkeypatch.setattr(engine, "cpu_multiplies_bfloat16", lambda: True)
     whole = train.run(config_of(photos, tmp_path / "whole", **ALL_TERMS))
+    assert read_json(whole.run / "environment.json")["precision"] == "32"
     assert whole.stopped == "finished" and "by R, a network trained for" in whole.summary()
 
     class Killed(BaseException):

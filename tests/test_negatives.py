@@ -1,9 +1,6 @@
 """``wisp synth --negatives``: look-alikes in the data set."""
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -12,7 +9,16 @@ import pytest
 import torch
 from PIL import Image
 
-from test_synth import differences, make, photos, rows_of, save_photo, tiny_run, tree
+from synthesis import (
+    differences,
+    make,
+    opened_by_hugging_face,
+    rows_of,
+    save_photo,
+    tiny_run,
+    tree,
+    write_photos,
+)
 from wisp import shipped
 from wisp.config import LOOKALIKES, SynthConfig
 from wisp.errors import InputError, WispError
@@ -27,9 +33,12 @@ from wisp.report.read import RunFiles, follow
 from wisp.rundir import RunDir, read_json
 from wisp.smoke import add_lookalike
 
-__all__ = ["photos"]  # the fixture
-
 ALL = ",".join(LOOKALIKES)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return write_photos(tmp_path / "photos")
 
 
 def photo_number(number):
@@ -256,22 +265,7 @@ def test_hugging_face_datasets_opens_it_where_a_column_is_empty_in_one_split(pho
     validation = [row for row in rows_of(result.run) if row["split"] == "validation"]
     assert len(validation) == 6
     assert {row["condition"] for row in validation} == {None}
-    script = (
-        "import sys, json, datasets\n"
-        "d = datasets.load_dataset('imagefolder', data_dir=sys.argv[1], cache_dir=sys.argv[2])\n"
-        "print(json.dumps({s: [[r['label'], r['negative'], r['condition']] for r in d[s]]"
-        " for s in d}))\n"
-    )
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")}
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(result.run), str(tmp_path / "cache")],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    loaded = json.loads(done.stdout.splitlines()[-1])
+    loaded = opened_by_hugging_face(result.run, tmp_path, "label", "negative", "condition")
     for split, rows in loaded.items():
         expected = [
             [row["label"], row["negative"] or "", row["condition"] or ""]

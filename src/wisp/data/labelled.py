@@ -40,6 +40,7 @@ _SPLIT_NAMES: dict[str, Split] = {
     "val": "validation",
     "valid": "validation",
 }
+_MOST_DOUBLES = 0.05
 _NO_CLASSES = frozenset({"masks", "annotations", "gallery", "labels", "samples", "checkpoints"})
 
 
@@ -158,7 +159,6 @@ def _require_distinct(root: Path, items: Sequence[LabelledItem]) -> None:
         )
 
 
-_MOST_DOUBLES = 0.05
 _LAYOUT = (
     "a labelled set has one folder per class, such as clean/ for photos without smoke and smoky/ "
     "for those with it, or train/clean/, train/smoky/, validation/clean/ and validation/smoky/"

@@ -22,6 +22,7 @@ from wisp.report.dataset import (
     load_dataset,
     model_name,
     probe_section,
+    split_caveats,
 )
 from wisp.report.detector import describe, detector_section, load_detector
 from wisp.report.evaluation import load_evaluation
@@ -259,17 +260,6 @@ def _dataset(run: RunFiles) -> Page:
     else:
         headline = "A data set without a list of its pictures"
         lead.append("Its metadata.jsonl is missing or empty, so nothing can be counted.")
-    caveats = []
-    if dataset.shared_groups:
-        caveats.append(
-            f"{wording.plural(dataset.shared_groups, 'group')} stand on both sides of the split."
-        )
-    if dataset.guessed_groups:
-        caveats.append(
-            "No file name says which photos show one place (PLACE__0001.jpg). Photos of one camera "
-            "that are no near copies may stand on both sides, and make a validation look good: "
-            "make the set anew with --group-by folder, or a regular expression."
-        )
     numbers = [
         Tile("Pictures", wording.count(dataset.images), "in all classes and splits"),
         Tile("Photos", wording.count(dataset.sources), "they were made from"),
@@ -289,7 +279,7 @@ def _dataset(run: RunFiles) -> Page:
         _made_on(run),
         headline,
         tuple(lead),
-        tuple(caveats),
+        split_caveats(dataset),
         "open",
         tuple(numbers),
         (),

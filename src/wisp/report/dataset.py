@@ -119,6 +119,22 @@ def load_dataset(run: RunFiles) -> Dataset:
     )
 
 
+def split_caveats(dataset: Dataset) -> tuple[str, ...]:
+    """What to keep in mind about its split."""
+    said = []
+    if dataset.shared_groups:
+        said.append(
+            f"{wording.plural(dataset.shared_groups, 'group')} stand on both sides of the split."
+        )
+    if dataset.guessed_groups:
+        said.append(
+            "No file name says which photos show one place (PLACE__0001.jpg). Photos of one camera "
+            "that are no near copies may stand on both sides, and make a validation look good: "
+            "make the set anew with --group-by folder, or a regular expression."
+        )
+    return tuple(said)
+
+
 @dataclasses.dataclass(frozen=True)
 class Pair:
     """A photo before and after smoke was laid on it."""
