@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from labelled import draw, write_class, write_set
-from wisp import metrics
+from wisp import engine, metrics
 from wisp.config import ClassifyConfig, EvaluateConfig
 from wisp.detectors import load_detector, read_square
 from wisp.errors import InputError
@@ -57,6 +57,19 @@ def evaluated(detector, tmp_path_factory):
         device="cpu",
     )  # fmt: skip
     return evaluate.run(config)
+
+
+def test_scores_are_in_float32_whatever_the_processor(detector, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "cpu_multiplies_bfloat16", lambda: True)
+    used = {}
+    for precision in ("auto", "bf16"):
+        config = EvaluateConfig(
+            detector, (write_set(tmp_path / f"set-{precision}", 4, first=100),),
+            out=tmp_path / precision, precision=precision, workers=0, device="cpu",
+        )  # fmt: skip
+        run = evaluate.run(config).run
+        used[precision] = read_json(run / "environment.json")["precision"]
+    assert used == {"auto": "32", "bf16": "bf16"}
 
 
 def read_scores(run):
