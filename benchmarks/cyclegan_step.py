@@ -173,11 +173,11 @@ def wisp_step(
     plain: PlainCycleGan, size: int, blocks: int, width: int, device: str, precision: str
 ) -> tuple[Callable[[Tensor, Tensor], dict[str, float]], Callable[[], None], str]:
     """wisp's step, what gives it the weights of ``plain``, and the precision it chose."""
-    from wisp.config import TrainConfig
+    from wisp.config import RepaintingConfig
     from wisp.engine import make_engine
     from wisp.jobs.train.cyclegan import CycleGanTrainer
 
-    config = TrainConfig(
+    config = RepaintingConfig(
         Path("clean"), Path("smoky"), out=Path("unused"), size=size, width=width, ema=0.0,
         generator="resnet9" if blocks == 9 else "resnet6",
     )  # fmt: skip

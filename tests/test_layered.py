@@ -14,7 +14,7 @@ from PIL import Image
 
 from wisp import engine
 from wisp.checkpoint import load_checkpoint
-from wisp.config import SynthConfig, TrainConfig
+from wisp.config import LayeredConfig, RepaintingConfig, SynthConfig
 from wisp.data import LayerBank, SmokePairs
 from wisp.engine import make_engine
 from wisp.errors import InputError
@@ -28,7 +28,7 @@ from wisp.rundir import RunDir, read_json, read_jsonl
 from wisp.smoke import ProceduralSmoke
 
 SMALL: dict[str, Any] = {
-    "model": "layered", "size": 32, "load_size": 48, "steps": 4, "images_per_step": 2,
+    "size": 32, "load_size": 48, "steps": 4, "images_per_step": 2,
     "log_every": 1, "sample_every": 2, "checkpoint_every": 2, "validation_photos": 2,
     "workers": 0, "device": "cpu", "seed": 3, "backbone": "mobilenetv2_035", "weights": "none",
     "discriminator_width": 4,
@@ -57,8 +57,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def config_of(photos: Path, out: Path, **changes: Any) -> TrainConfig:
-    return TrainConfig(photos / "clean", photos / "smoky", out=out, **{**SMALL, **changes})
+def config_of(photos: Path, out: Path, **changes: Any) -> LayeredConfig:
+    return LayeredConfig(photos / "clean", photos / "smoky", out=out, **{**SMALL, **changes})
 
 
 def trainer_of(photos: Path, tmp_path: Path, **changes: Any) -> LayeredTrainer:
@@ -140,7 +140,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     with pytest.raises(Killed):
         train.run(config_of(photos, tmp_path / "cut", **ALL_TERMS))
     monkeypatch.setattr(loop._Training, "_after_step", after)
-    train.run(TrainConfig(resume=tmp_path / "cut"))
+    train.run(RepaintingConfig(resume=tmp_path / "cut"))
     ends = []
     for name in ("whole", "cut"):
         folder = state.named_checkpoint(RunDir(tmp_path / name), "latest")
@@ -238,16 +238,3 @@ def test_no_smoke_at_all_is_an_error_and_the_training_is_kept(photos: Path, tmp_
             folder, gather_photos(config), Oracle(), config, make_engine("cpu", "32", 0)  # type: ignore[arg-type]
         )  # fmt: skip
     assert not (tmp_path / "run" / "layers.zip").exists()
-
-
-def test_what_belongs_to_the_other_model_is_refused(photos: Path, tmp_path: Path) -> None:
-    for given, flag in (
-        ({"reference": True}, "--reference"),
-        ({"width": 32}, "--width 32"),
-        ({"images_per_step": 4, "accumulate": 2}, "--accumulate 2"),
-        ({"precision": "16"}, "--precision 16"),
-    ):
-        with pytest.raises(InputError, match=flag):
-            config_of(photos, tmp_path / "run", **given)
-    assert config_of(photos, tmp_path / "run", size=0, load_size=None).size == 160
-    assert TrainConfig(photos, photos, out=tmp_path).size == 256

@@ -17,7 +17,6 @@ import wisp
 from wisp import config
 
 COMMANDS = {
-    "train": config.TrainConfig,
     "synth": config.SynthConfig,
     "classify": config.ClassifyConfig,
     "evaluate": config.EvaluateConfig,
@@ -44,7 +43,15 @@ def test_a_function_takes_what_its_command_takes(name, kind):
     assert taken == [field.name for field in dataclasses.fields(kind)]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+def test_train_takes_what_either_model_takes():
+    taken = inspect.signature(wisp.train).parameters
+    kinds = (config.RepaintingConfig, config.LayeredConfig)
+    assert set(taken) == {field.name for kind in kinds for field in dataclasses.fields(kind)}
+    assert taken["steps"].default == config.RepaintingConfig.steps
+    assert all(model in taken["model"].annotation for model in ("cyclegan", "layered"))
+
+
+@pytest.mark.parametrize("name", ["train", *COMMANDS])
 def test_every_result_has_a_summary_for_the_command_line(name):
     """The command line prints it, and no type checker sees that."""
     from wisp import demonstration
@@ -63,7 +70,7 @@ def test_functions_stay_functions_after_use():
     """A job's module must not take the function's place in the package."""
     import wisp.api
 
-    for name in COMMANDS:
+    for name in ("train", *COMMANDS):
         getattr(wisp.api, name)
     with pytest.raises(wisp.InputError):
         wisp.classify("no-such-set", out="nowhere")

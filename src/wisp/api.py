@@ -9,17 +9,19 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from wisp.config import (
     ClassifyConfig,
     CompareConfig,
     DemoConfig,
     EvaluateConfig,
+    LayeredConfig,
     PredictConfig,
+    RepaintingConfig,
     SynthConfig,
     TrainConfig,
+    train_config_taking,
 )
 
 if TYPE_CHECKING:
@@ -32,17 +34,25 @@ if TYPE_CHECKING:
     from wisp.jobs.train import TrainResult
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 C = TypeVar("C")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
-def _takes(config: Callable[P, C]) -> Callable[[Callable[[C], R]], Callable[P, R]]:
-    """Turn a function of a configuration into a function of the configuration's fields."""
+def _takes(
+    config: Callable[P, C], *, reports: bool = True
+) -> Callable[[Callable[[], Callable[[C], R]]], Callable[P, R]]:
+    """Turn a function that imports a job into one that takes the fields of its configuration, does
+    the job and, where it ``reports``, writes the report of each run that was made."""
 
-    def decorate(job: Callable[[C], R]) -> Callable[P, R]:
+    def decorate(job: Callable[[], Callable[[C], R]]) -> Callable[P, R]:
         @functools.wraps(job)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            return job(config(*args, **kwargs))
+            result = job()(config(*args, **kwargs))
+            if reports:
+                _report(result)
+            return result
 
         call.__signature__ = inspect.signature(config)  # type: ignore[attr-defined]
         call.__annotations__ = {}
@@ -51,75 +61,96 @@ def _takes(config: Callable[P, C]) -> Callable[[Callable[[C], R]], Callable[P, R
     return decorate
 
 
-def _report(run: Path) -> Path:
+def _report(result: Any) -> None:  # noqa: ANN401 - of any job that makes runs
     from wisp.report import write_report
 
-    return write_report(run)
+    for run in (*getattr(result, "runs", ()), result.run):
+        write_report(run)
 
 
-@_takes(TrainConfig)
-def train(config: TrainConfig) -> TrainResult:
+class _Either(Protocol[P, Q, R_co]):
+    """A function of the fields of either of two configurations."""
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    @overload
+    def __call__(self, *args: Q.args, **kwargs: Q.kwargs) -> R_co: ...
+
+
+def _either(
+    first: Callable[P, Any], second: Callable[Q, Any]
+) -> Callable[[Callable[..., R]], _Either[P, Q, R]]:
+    """Say of a function that it takes the fields of ``first``, the default, or of ``second``."""
+    taken: dict[str, inspect.Parameter] = {}
+    for config in (first, second):
+        for name, one in inspect.signature(config).parameters.items():
+            before = taken.setdefault(name, one).annotation
+            if one.annotation != before:
+                taken[name] = taken[name].replace(annotation=f"{before} | {one.annotation}")
+
+    def decorate(call: Callable[..., R]) -> _Either[P, Q, R]:
+        call.__signature__ = inspect.Signature(list(taken.values()))  # type: ignore[attr-defined]
+        return cast(_Either[P, Q, R], call)
+
+    return decorate
+
+
+def _train_config(*args: Any, **kwargs: Any) -> TrainConfig:  # noqa: ANN401 - fields of its class
+    return train_config_taking(kwargs)(*args, **kwargs)
+
+
+@_either(RepaintingConfig, LayeredConfig)
+@_takes(_train_config)
+def train() -> Callable[[TrainConfig], TrainResult]:
     """Learn from unpaired photos to put smoke into clean ones; see :class:`TrainConfig`."""
     from wisp.jobs import train as job
 
-    result = job.run(config)
-    _report(result.run)
-    return result
+    return job.run
 
 
 @_takes(SynthConfig)
-def synth(config: SynthConfig) -> SynthResult:
+def synth() -> Callable[[SynthConfig], SynthResult]:
     """Make a labelled smoke data set from clean photos; see :class:`SynthConfig`."""
     from wisp.jobs import synth as job
 
-    result = job.run(config)
-    _report(result.run)
-    return result
+    return job.run
 
 
 @_takes(ClassifyConfig)
-def classify(config: ClassifyConfig) -> ClassifyResult:
+def classify() -> Callable[[ClassifyConfig], ClassifyResult]:
     """Train a smoke detector on labelled data sets; see :class:`ClassifyConfig`."""
     from wisp.jobs import classify as job
 
-    result = job.run(config)
-    _report(result.run)
-    return result
+    return job.run
 
 
 @_takes(EvaluateConfig)
-def evaluate(config: EvaluateConfig) -> EvaluateResult:
+def evaluate() -> Callable[[EvaluateConfig], EvaluateResult]:
     """Measure a detector on real photos; see :class:`EvaluateConfig`."""
     from wisp.jobs import evaluate as job
 
-    result = job.run(config)
-    _report(result.run)
-    return result
+    return job.run
 
 
 @_takes(CompareConfig)
-def compare(config: CompareConfig) -> CompareResult:
+def compare() -> Callable[[CompareConfig], CompareResult]:
     """Find out which smoke teaches a detector best; see :class:`CompareConfig`."""
     from wisp.jobs import compare as job
 
-    result = job.run(config)
-    for made in result.runs:
-        _report(made)
-    _report(result.run)
-    return result
+    return job.run
 
 
-@_takes(PredictConfig)
-def predict(config: PredictConfig) -> PredictResult:
+@_takes(PredictConfig, reports=False)
+def predict() -> Callable[[PredictConfig], PredictResult]:
     """Ask a detector about pictures; see :class:`PredictConfig`."""
     from wisp.jobs import predict as job
 
-    return job.run(config)
+    return job.run
 
 
-@_takes(DemoConfig)
-def demo(config: DemoConfig) -> DemoResult:
+@_takes(DemoConfig, reports=False)
+def demo() -> Callable[[DemoConfig], DemoResult]:
     """Run the whole loop on a small rendered world; see :class:`DemoConfig`."""
     from wisp import demonstration as job
 
-    return job.run(config)
+    return job.run

@@ -78,20 +78,37 @@ def _parse(name: str, arguments: Sequence[str]) -> Any:  # noqa: ANN401 - one of
 
     from wisp import config
 
-    kind = getattr(config, COMMANDS[name][0])
+    kind, asked, words = getattr(config, COMMANDS[name][0]), f"wisp {name}", _JSON
+    if kind is config.TrainConfig:
+        kind, kinds = config.train_config_taking(_given(arguments)), config.train_kinds()
+        others = ", ".join(f"{asked} {kinds[other]} --help" for other in kinds if other is not kind)
+        words = f"These are the flags of {kinds[kind]}; for others see {others}.\n{words}"
+        if kind is not config.train_config():
+            asked = f"{asked} {kinds[kind]}"
     told = io.StringIO()
     try:
         with contextlib.redirect_stderr(told):
             return tyro.cli(
                 kind,
                 args=list(arguments),
-                prog=f"wisp {name}",
-                description=f"{inspect.getdoc(kind)}\n\n{_JSON}",
+                prog=asked,
+                description=f"{inspect.getdoc(kind)}\n\n{words}",
             )
     except SystemExit as exit_:
         if not exit_.code:  # --help
             raise
-        raise InputError(f"{_one_sentence(told.getvalue())} (wisp {name} --help)") from None
+        raise InputError(f"{_one_sentence(told.getvalue())} ({asked} --help)") from None
+
+
+def _given(arguments: Sequence[str]) -> dict[str, Any]:
+    """The flags among ``arguments``, called as in Python, with what follows them."""
+    given: dict[str, Any] = {}
+    for word, after in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word.startswith("--") and word != "--help":
+            flag, _, value = word[2:].partition("=")
+            name = flag.removeprefix("no-").replace("-", "_")
+            given[name] = (value or after) if name != "reference" else flag == name
+    return given
 
 
 def _one_sentence(box: str) -> str:

@@ -1,4 +1,5 @@
-"""One frozen dataclass per command: it is the flags, the Python signature and ``config.json``.
+"""One frozen dataclass per command (of ``train`` one per recipe): it is the flags, the Python
+signature and ``config.json``.
 
 Units stand in the names (``size`` and ``load_size`` are pixels); ``steps`` counts optimizer steps.
 A value that cannot work is refused here, before anything is read or written.
@@ -21,20 +22,29 @@ from wisp.config.evaluate import EvaluateConfig
 from wisp.config.predict import PredictConfig
 from wisp.config.saved import defaults, from_json, to_json
 from wisp.config.synth import SynthConfig
-from wisp.config.train import TRAIN_DEFAULTS, TrainConfig
+from wisp.config.train import (
+    LayeredConfig,
+    RepaintingConfig,
+    TrainConfig,
+    saved_train_config,
+    train_config,
+    train_config_taking,
+    train_kinds,
+)
 
 __all__ = [
     "LOOKALIKES",
     "REAL",
-    "TRAIN_DEFAULTS",
     "ClassifyConfig",
     "CompareConfig",
     "Contender",
     "DemoConfig",
     "Device",
     "EvaluateConfig",
+    "LayeredConfig",
     "Precision",
     "PredictConfig",
+    "RepaintingConfig",
     "SynthConfig",
     "TrainConfig",
     "defaults",
@@ -43,5 +53,9 @@ __all__ = [
     "parse_negatives",
     "parse_source",
     "parse_strength",
+    "saved_train_config",
     "to_json",
+    "train_config",
+    "train_config_taking",
+    "train_kinds",
 ]

@@ -63,6 +63,9 @@ def normalise(config: Any) -> None:  # noqa: ANN401 - a configuration
             value = Path(value)
         elif kind == str | Path and isinstance(value, Path):
             value = f"./{value}" if len(value.parts) == 1 else str(value)
+        elif typing.get_origin(kind) is Literal:
+            choices = typing.get_args(kind)
+            require(value in choices, f"{flag_of(name)} {value}: one of {', '.join(choices)}")
         object.__setattr__(config, name, value)
 
 

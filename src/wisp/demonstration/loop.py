@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from wisp import shipped
-from wisp.config import ClassifyConfig, DemoConfig, EvaluateConfig, SynthConfig, TrainConfig
+from wisp.config import ClassifyConfig, DemoConfig, EvaluateConfig, RepaintingConfig, SynthConfig
 from wisp.errors import InputError, StoppedError
 from wisp.progress import format_duration, say
 from wisp.rundir import RunDir, read_json, write_json
@@ -65,14 +65,15 @@ def _line(name: str, interval: dict[str, float | None]) -> str:
     return f"  {label:<18} {value:.3f}  ({low:.3f} to {high:.3f})"
 
 
-def train_config(out: Path, config: DemoConfig) -> TrainConfig:
+def train_config(out: Path, config: DemoConfig) -> RepaintingConfig:
     """A CycleGAN small enough for a minute or two on two cores."""
-    return TrainConfig(
+    return RepaintingConfig(
         out / "world" / "clean",
         out / "world" / "smoky",
         out=out / "gan",
         size=64,
         load_size=80,
+        generator="resnet6",
         width=24,
         discriminator_width=32,
         steps=500,

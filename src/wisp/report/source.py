@@ -118,7 +118,6 @@ class Training:
     distance_step: int
     features: str
     best_step: int
-    blocks: str
     size: int
 
 
@@ -145,7 +144,6 @@ def load_training(run: RunFiles) -> Training:
         distance_step=best[0],
         features=text(features),
         best_step=whole(run.json("checkpoints/best.json").get("step")),
-        blocks=text(config.get("generator"), "auto"),
         size=whole(config.get("size")),
     )
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from wisp import losses
-from wisp.config import TrainConfig
+from wisp.config import RepaintingConfig
 from wisp.data import StepLoader, seeded_generator
 from wisp.engine import Engine
 from wisp.jobs.train.diffaugment import augment
@@ -76,8 +76,9 @@ class CycleGanTrainer(Trainer):
     """Trains two generators against two discriminators; the extra state is the image pools."""
 
     kind = "cyclegan"
+    config: RepaintingConfig
 
-    def __init__(self, config: TrainConfig, engine: Engine) -> None:
+    def __init__(self, config: RepaintingConfig, engine: Engine) -> None:
         super().__init__(config, engine, LOSS_NAMES)
         networks = CycleGan(
             config.width, config.blocks, config.discriminator_width, config.spectral_norm

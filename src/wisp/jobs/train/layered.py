@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wisp import losses
-from wisp.config import TrainConfig
+from wisp.config import LayeredConfig
 from wisp.data import SmokePairs, StepLoader, seeded_generator
 from wisp.engine import Engine
 from wisp.jobs.train.ema import MovingAverage
@@ -66,9 +66,10 @@ class LayeredTrainer(Trainer):
     """
 
     kind = "layered"
+    config: LayeredConfig
     networks: Layered
 
-    def __init__(self, config: TrainConfig, engine: Engine, backbone: Backbone) -> None:
+    def __init__(self, config: LayeredConfig, engine: Engine, backbone: Backbone) -> None:
         self.adversarial = config.lift_adversarial > 0
         names = LOSS_NAMES + (ADVERSARIAL_NAMES if self.adversarial else ())
         super().__init__(config, engine, names)

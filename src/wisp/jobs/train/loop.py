@@ -11,7 +11,17 @@ from typing import Any
 
 import torch
 
-from wisp.config import TRAIN_DEFAULTS, Precision, TrainConfig, from_json, to_json
+from wisp.config import (
+    LayeredConfig,
+    Precision,
+    RepaintingConfig,
+    TrainConfig,
+    saved_train_config,
+    to_json,
+    train_config,
+    train_kinds,
+)
+from wisp.config.checks import flag_of
 from wisp.engine import Engine, make_engine, precision_so_far
 from wisp.errors import InputError, StoppedError, TrainingDivergedError
 from wisp.jobs.train import samples, state
@@ -30,7 +40,7 @@ from wisp.rundir import RunDir, read_jsonl, write_json, write_jsonl
 
 
 def run(config: TrainConfig) -> TrainResult:
-    """Train a CycleGAN, or go on with a run (``config.resume``) exactly where it stopped.
+    """Train a model, or go on with a run (``config.resume``) exactly where it stopped.
 
     Raises InputError for unusable folders or flags, TrainingDivergedError when a loss is no longer
     finite, WispError when the disk is full and StoppedError on Ctrl-C: in all cases the
@@ -48,15 +58,21 @@ def run(config: TrainConfig) -> TrainResult:
 
 def _saved_config(config: TrainConfig) -> tuple[RunDir, TrainConfig]:
     assert config.resume is not None
-    for name, default in TRAIN_DEFAULTS.items():
-        if name != "resume" and getattr(config, name) != default:
-            raise InputError(
-                f"--resume reads everything from {config.resume}; leave out what else is given "
-                f"(--{name.replace('_', '-')}), or begin a new run"
-            )
+    given = [
+        flag_of(field.name)
+        for field in dataclasses.fields(config)
+        if field.name != "resume" and getattr(config, field.name) != field.default
+    ]
+    if not isinstance(config, train_config()):
+        given.append(train_kinds()[type(config)])
+    if given:
+        raise InputError(
+            f"--resume reads everything from {config.resume}; leave out what else is given "
+            f"({given[0]}), or begin a new run"
+        )
     folder = RunDir.open(config.resume, "train", "--resume")
     try:
-        saved = from_json(TrainConfig, folder.config)
+        saved = saved_train_config(folder.config)
     except InputError as error:
         raise InputError(
             f"--resume {config.resume}: its configuration cannot be used ({error}); restore it or "
@@ -73,15 +89,18 @@ def _workers(config: TrainConfig, engine: Engine) -> int:
 
 
 def _make_engine(config: TrainConfig, begun_with: Precision | None = None) -> Engine:
-    light = config.model == "layered"
+    light = isinstance(config, LayeredConfig)
     return make_engine(config.device, config.precision, config.seed, begun_with, light=light)
 
 
-def _make_trainer(config: TrainConfig, engine: Engine, weights: str) -> Trainer:
-    """The trainer of ``--model``; ``weights`` are those a layered one begins with."""
-    if config.model == "cyclegan":
-        return CycleGanTrainer(config, engine)
-    return LayeredTrainer(config, engine, load_backbone(config.backbone, weights, config.size))
+def _make_trainer(config: TrainConfig, engine: Engine, *, goes_on: bool) -> Trainer:
+    """The trainer of ``--model``; one that ``goes_on`` from a checkpoint brings its own weights:
+    those it began with need not be fetched again."""
+    if isinstance(config, LayeredConfig):
+        weights = "none" if goes_on else config.weights
+        return LayeredTrainer(config, engine, load_backbone(config.backbone, weights, config.size))
+    assert isinstance(config, RepaintingConfig)
+    return CycleGanTrainer(config, engine)
 
 
 class _Training:
@@ -114,7 +133,7 @@ class _Training:
         RunDir.require_free(config.out)
         engine = _make_engine(config)
         backbone = load_measuring_backbone(config)
-        trainer = _make_trainer(config, engine, config.weights)
+        trainer = _make_trainer(config, engine, goes_on=False)
         photos = gather_photos(config)
         folder = RunDir.create(config.out, "train", to_json(config))
         return cls._start(folder, config, engine, photos, backbone, trainer)
@@ -143,8 +162,7 @@ class _Training:
         begun = (folder.path / "inputs.json").exists()
         photos = read_photos(folder) if begun else gather_photos(config)
         checkpoint = state.latest_checkpoint(folder)
-        # A checkpoint brings its own weights: those it began with need not be fetched again.
-        trainer = _make_trainer(config, engine, "none" if checkpoint else config.weights)
+        trainer = _make_trainer(config, engine, goes_on=checkpoint is not None)
         measuring = load_measuring_backbone(config)
         training = cls._start(folder, config, engine, photos, measuring, trainer)
         if checkpoint is not None:

@@ -1,0 +1,48 @@
+"""What training a layered model takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Literal
+
+from wisp.config.checks import require_at_least
+from wisp.config.train.shared import MODEL, TrainConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayeredConfig(TrainConfig):
+    """Learn from unpaired photos to put smoke into clean ones: layers of real smoke.
+
+    A network learns to lift the smoke off SMOKY, to be laid over any photo.
+    """
+
+    model: Annotated[Literal["layered"], MODEL] = "layered"
+    steps: int = 3600
+    size: int = 160
+    images_per_step: int = 12
+    learning_rate: float = 2e-3
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    """Arithmetic; auto is bfloat16 on GPUs that have it, else float32."""
+    backbone: str = "mobilenetv2_100"
+    """timm network that lifts the smoke (convolutional, with features of 5 scales)."""
+    weights: str = "hub"
+    """Its ImageNet weights: hub, none, or a file (torchvision, timm, safetensors)."""
+    lift_supervised: float = 1.0
+    """Weight of the losses on clean photos under known, procedural smoke."""
+    lift_identity: float = 1.5
+    """Weight of the smoke that is seen in clean photos."""
+    lift_cycle: float = 0.0
+    """Weight of lifting again what was lifted and laid over a clean photo (0: off; try 0.5)."""
+    lift_adversarial: float = 0.0
+    """Weight of two discriminators' opinion of photos with and without lifted smoke (0: off;
+    try 0.05)."""
+    discriminator_width: int = 64
+    """Channels of these discriminators' first layer."""
+    spectral_norm: bool = False
+    """Spectral normalisation of these discriminators."""
+
+    def _check(self) -> None:
+        super()._check()
+        require_at_least(self, 0, "lift_supervised", "lift_identity")
+        require_at_least(self, 0, "lift_cycle", "lift_adversarial")
+        require_at_least(self, 4, "discriminator_width")
