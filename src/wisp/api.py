@@ -49,7 +49,8 @@ def _takes(
     def decorate(job: Callable[[], Callable[[C], R]]) -> Callable[P, R]:
         @functools.wraps(job)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            result = job()(config(*args, **kwargs))
+            made = config(*args, **kwargs)  # first: what cannot work is refused without torch
+            result = job()(made)
             if reports:
                 _report(result)
             return result

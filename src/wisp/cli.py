@@ -34,7 +34,7 @@ _AGAIN = {
     **dict.fromkeys(("synth", "compare"), "; repeat the command to go on"),
     **dict.fromkeys(("classify", "evaluate"), "; the same command begins anew"),
 }
-_JSON = "--json besides prints one JSON object as the last line of stdout."
+_JSON = "Besides, --json prints one JSON object as the last line of stdout."
 _FOOTER = """
 Every command: --help for its flags; --json prints one JSON object as the last line of
 stdout (all else goes to stderr). Exit codes: 0 success, 1 failure, 2 wrong usage or input,
@@ -82,7 +82,7 @@ def _parse(name: str, arguments: Sequence[str]) -> Any:  # noqa: ANN401 - one of
     if kind is config.TrainConfig:
         kind, kinds = config.train_config_taking(_given(arguments)), config.train_kinds()
         others = ", ".join(f"{asked} {kinds[other]} --help" for other in kinds if other is not kind)
-        words = f"These are the flags of {kinds[kind]}; for others see {others}.\n{words}"
+        words = f"These are the flags of {kinds[kind]}; for others see {others}.\n\n{words}"
         if kind is not config.train_config():
             asked = f"{asked} {kinds[kind]}"
     told = io.StringIO()

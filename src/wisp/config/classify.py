@@ -66,8 +66,8 @@ class ClassifyConfig:
     members: int = 1
     """Detectors to train, each on its own, whose logits are averaged: steadier, and so many times
     as slow."""
-    steps: int = 0
-    """Optimizer steps at most (0: 200, with --finetune head 600)."""
+    steps: Annotated[int | None, optional("INT")] = None
+    """Optimizer steps at most; default: 200, with --finetune head 600."""
     images_per_step: int = 32
     """Pictures per step."""
     learning_rate: float = 1e-3
@@ -113,8 +113,6 @@ class ClassifyConfig:
         check_common(self)
         if self.preset == "frozen-head":
             apply_recipe(self, FROZEN_HEAD_RECIPE, "--preset frozen-head")
-        if self.steps == 0:
-            object.__setattr__(self, "steps", DEFAULT_STEPS[self.finetune])
         require(len(self.datasets) > 0, "DATASET: name at least one labelled data set")
         require_at_least(self, 32, "size")
         require_at_least(self, 1, "members", "steps", "images_per_step", "validate_every")
@@ -139,3 +137,8 @@ class ClassifyConfig:
                 0 <= getattr(self, name) < 1,
                 f"{flag_of(name)} {getattr(self, name)}: from 0 to below 1",
             )
+
+    @property
+    def most_steps(self) -> int:
+        """Optimizer steps at most."""
+        return self.steps or DEFAULT_STEPS[self.finetune]

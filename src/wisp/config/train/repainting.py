@@ -10,24 +10,12 @@ from wisp.config.train.shared import MODEL, TrainConfig
 
 # Zhu et al. 2017, section 4 and appendix 7: what `--reference` fixes.
 REFERENCE_RECIPE: Final[dict[str, Any]] = {
-    "size": 256,
-    "load_size": 286,
-    "fit": "squash",
-    "flip": True,
-    "generator": "resnet9",
-    "width": 64,
-    "discriminator_width": 64,
-    "images_per_step": 1,
-    "accumulate": 1,
-    "learning_rate": 2e-4,
-    "lambda_cycle": 10.0,
-    "lambda_identity": 0.5,
-    "pool_size": 50,
-    "ema": 0.0,
-    "diffaugment": False,
-    "spectral_norm": False,
-    "precision": "32",
-}
+    "size": 256, "load_size": 286, "fit": "squash", "flip": True,
+    "generator": "resnet9", "width": 64, "discriminator_width": 64,
+    "images_per_step": 1, "accumulate": 1, "learning_rate": 2e-4,
+    "lambda_cycle": 10.0, "lambda_identity": 0.5, "pool_size": 50,
+    "ema": 0.0, "diffaugment": False, "spectral_norm": False, "precision": "32",
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

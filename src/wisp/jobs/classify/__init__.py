@@ -265,7 +265,7 @@ class _Training:
                 return Check.of(head(features), targets, self._positive)
 
         batches = feature_batches(
-            learned, train, config.steps, config.images_per_step, config.balance
+            learned, train, config.most_steps, config.images_per_step, config.balance
         )
         groups = head_groups(head, config)
         return fit(head, groups, batches, check, config, self.engine, self.log, self._label)
@@ -291,7 +291,7 @@ class _Training:
         # Made here, not when first asked for: it reads all pictures and shows how far it is.
         loader = train.training_loader(
             0,
-            config.steps,
+            config.most_steps,
             config.images_per_step,
             balance=config.balance,
             workers=worker_count(config.workers),
@@ -323,7 +323,7 @@ def _result(
         )
     elif stopped == "interrupted":
         which = f" of member 1 of {config.members}" if several else ""
-        notes.append(f"Stopped by Ctrl-C at step {first.steps} of {config.steps}{which}.")
+        notes.append(f"Stopped by Ctrl-C at step {first.steps} of {config.most_steps}{which}.")
     return ClassifyResult(
         run=config.out,
         classes=parts.classes,

@@ -153,7 +153,7 @@ def fit(
     Args:
         model: inputs to logits [B, K].
         groups: parameter groups with their highest learning rates.
-        batches: (inputs, class indices [B]), at least ``config.steps`` of them.
+        batches: (inputs, class indices [B]), at least ``config.most_steps`` of them.
         validate: measures the model on the validation part.
         config: steps, patience and the like.
         engine: device and precision.
@@ -163,12 +163,12 @@ def fit(
     Ctrl-C ends the training early with the best weights so far, if there has been a validation.
     Raises TrainingDivergedError when the loss is no longer a number.
     """
-    optimizer = torch.optim.AdamW(groups)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: rate_factor(s, config.steps))
+    optimizer, steps = torch.optim.AdamW(groups), config.most_steps
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: rate_factor(s, steps))
     best, start_s, step = _Best(model), time.monotonic(), 0
     stopped: Stopped = "finished"
     try:
-        with progress(label, config.steps, unit="step") as bar:
+        with progress(label, steps, unit="step") as bar:
             for inputs, targets in batches:
                 loss = _step(model, optimizer, inputs, targets, engine)
                 learning_rate = float(schedule.get_last_lr()[0])
@@ -176,16 +176,16 @@ def fit(
                 step += 1
                 seconds = round(time.monotonic() - start_s, 3)
                 _require_finite(loss, step, config)
-                if step % _LOG_EVERY == 0 or step == config.steps:
+                if step % _LOG_EVERY == 0 or step == steps:
                     row = {"step": step, "seconds": seconds, "loss": loss}
                     log({**row, "learning_rate": learning_rate})
                 bar.advance(note=f"loss {loss:.3f}")
-                if step % config.validate_every == 0 or step == config.steps:
+                if step % config.validate_every == 0 or step == steps:
                     check = validate()
                     _require_finite(check.loss, step, config)
                     log({"step": step, "seconds": seconds, "validation": check.to_json()})
                     best.offer(step, check)
-                    if step == config.steps:
+                    if step == steps:
                         break
                     if 0 < config.patience <= best.waited:
                         stopped = "early"

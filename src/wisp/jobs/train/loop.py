@@ -11,16 +11,8 @@ from typing import Any
 
 import torch
 
-from wisp.config import (
-    LayeredConfig,
-    Precision,
-    RepaintingConfig,
-    TrainConfig,
-    saved_train_config,
-    to_json,
-    train_config,
-    train_kinds,
-)
+from wisp import config as configs
+from wisp.config import LayeredConfig, Precision, RepaintingConfig, TrainConfig, to_json
 from wisp.config.checks import flag_of
 from wisp.engine import Engine, make_engine, precision_so_far
 from wisp.errors import InputError, StoppedError, TrainingDivergedError
@@ -63,8 +55,8 @@ def _saved_config(config: TrainConfig) -> tuple[RunDir, TrainConfig]:
         for field in dataclasses.fields(config)
         if field.name != "resume" and getattr(config, field.name) != field.default
     ]
-    if not isinstance(config, train_config()):
-        given.append(train_kinds()[type(config)])
+    if not isinstance(config, configs.train_config()):
+        given.append(configs.train_kinds()[type(config)])
     if given:
         raise InputError(
             f"--resume reads everything from {config.resume}; leave out what else is given "
@@ -72,7 +64,7 @@ def _saved_config(config: TrainConfig) -> tuple[RunDir, TrainConfig]:
         )
     folder = RunDir.open(config.resume, "train", "--resume")
     try:
-        saved = saved_train_config(folder.config)
+        saved = configs.saved_train_config(folder.config)
     except InputError as error:
         raise InputError(
             f"--resume {config.resume}: its configuration cannot be used ({error}); restore it or "
