@@ -27,8 +27,6 @@ def test_the_demo_runs_the_whole_loop_and_its_report_shows_what_was_measured(tmp
     )  # fmt: skip
     assert shown.returncode == 0, shown.stderr[-2000:]
     result = json.loads(shown.stdout.strip().splitlines()[-1])
-    # Some four minutes on two idle cores; continuous integration may share them.
-    assert result["seconds"] < 420
     assert 0 < result["train_seconds"] < result["seconds"]
     assert read_json(out / "gan" / "result.json")["steps"] == 500
     cycle = [
