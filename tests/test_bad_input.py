@@ -350,14 +350,13 @@ def interrupted(arguments: list[object], sign: str, log: Path) -> tuple[int, str
             stdout=subprocess.DEVNULL, stderr=stream, start_new_session=True,
         )  # fmt: skip
         signal.signal(signal.SIGINT, before)
-        deadline_s = time.monotonic() + 60
-        while sign not in log.read_text() and time.monotonic() < deadline_s:
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.02)
-        time.sleep(0.3)
-        os.killpg(process.pid, signal.SIGINT)
         try:
-            return process.wait(60), log.read_text()
+            while sign not in log.read_text():
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.02)
+            time.sleep(0.3)
+            os.killpg(process.pid, signal.SIGINT)
+            return process.wait(), log.read_text()
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)

@@ -17,7 +17,6 @@ from wisp.rundir import read_json, read_jsonl
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_the_demo_runs_the_whole_loop_and_its_report_shows_what_was_measured(tmp_path):
     out = tmp_path / "demo"
     shown = subprocess.run(

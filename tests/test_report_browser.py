@@ -234,9 +234,7 @@ def test_the_contents_show_where_one_is(visit, reports):
     page = visit(reports["evaluation"])
     page.evaluate("document.documentElement.style.scrollBehavior = 'auto'")
     page.locator(".contents a[href='#curves']").click()
-    page.wait_for_function(
-        "document.querySelector('.contents [aria-current]')?.hash === '#curves'", timeout=3000
-    )
+    page.wait_for_function("document.querySelector('.contents [aria-current]')?.hash === '#curves'")
 
 
 def test_it_can_be_read_without_scripts(browser, reports):
