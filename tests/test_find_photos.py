@@ -75,7 +75,7 @@ def test_commands_refuse_them(home, tmp_path, capsys, command):
     write_class(tmp_path / "other", 3, True)
     arguments = {
         "synth": [],
-        "train": [str(tmp_path / "other"), "--weights", "none"],
+        "train": [str(tmp_path / "other")],
         "compare": [str(tmp_path / "other"), str(home / "real"), "--models", "procedural,real",
                     "--weights", "none", "--backbone", "test_resnet", "--size", "32"],
     }[command]  # fmt: skip

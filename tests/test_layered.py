@@ -14,7 +14,7 @@ from PIL import Image
 
 from wisp import engine
 from wisp.checkpoint import load_checkpoint
-from wisp.config import LayeredConfig, RepaintingConfig, SynthConfig
+from wisp.config import LayeredConfig, SynthConfig, train_config
 from wisp.data import LayerBank, SmokePairs
 from wisp.engine import make_engine
 from wisp.errors import InputError
@@ -140,7 +140,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     with pytest.raises(Killed):
         train.run(config_of(photos, tmp_path / "cut", **ALL_TERMS))
     monkeypatch.setattr(loop._Training, "_after_step", after)
-    train.run(RepaintingConfig(resume=tmp_path / "cut"))
+    train.run(train_config()(resume=tmp_path / "cut"))
     ends = []
     for name in ("whole", "cut"):
         folder = state.named_checkpoint(RunDir(tmp_path / name), "latest")

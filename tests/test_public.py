@@ -45,9 +45,9 @@ def test_a_function_takes_what_its_command_takes(name, kind):
 
 def test_train_takes_what_either_model_takes():
     taken = inspect.signature(wisp.train).parameters
-    kinds = (config.RepaintingConfig, config.LayeredConfig)
+    kinds = (config.ComposingConfig, config.RepaintingConfig, config.LayeredConfig)
     assert set(taken) == {field.name for kind in kinds for field in dataclasses.fields(kind)}
-    assert taken["steps"].default == config.RepaintingConfig.steps
+    assert taken["steps"].default == config.ComposingConfig.steps
     assert all(model in taken["model"].annotation for model in ("cyclegan", "layered"))
 
 

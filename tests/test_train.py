@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from wisp import engine
 from wisp.checkpoint import load_checkpoint
-from wisp.config import RepaintingConfig, to_json
+from wisp.config import RepaintingConfig, TrainConfig, to_json, train_config
 from wisp.engine import make_engine
 from wisp.errors import InputError, TrainingDivergedError, WispError
 from wisp.jobs import train
@@ -227,22 +227,22 @@ def test_a_run_describes_itself_and_resumes_bit_for_bit(
         train.run(config_of(photos, tmp_path / "cut", **options))
     # Where another precision would be faster by now, the run keeps the one it began with.
     monkeypatch.setattr(engine, "cpu_multiplies_bfloat16", lambda: False)
-    train.run(RepaintingConfig(resume=tmp_path / "cut"))
+    train.run(train_config()(resume=tmp_path / "cut"))
     assert_same_run(whole.run, tmp_path / "cut")
-    again = train.run(RepaintingConfig(resume=tmp_path / "cut"))  # nothing left to do
+    again = train.run(train_config()(resume=tmp_path / "cut"))  # nothing left to do
     assert again.steps == 6
 
 
 RUN = """
 import json, sys
 from pathlib import Path
-from wisp.config import RepaintingConfig, from_json
+from wisp.config import saved_train_config
 from wisp.jobs import train
 import torch
 torch.set_num_threads(1)
 {before}
 config = json.loads(sys.argv[1])
-train.run(from_json(RepaintingConfig, config))
+train.run(saved_train_config(config))
 """
 KILL_WHILE_WRITING = """
 import os, signal
@@ -269,13 +269,13 @@ state.write_json = write
 """
 
 
-def start(config: RepaintingConfig, before: str = "") -> subprocess.Popen[bytes]:
+def start(config: TrainConfig, before: str = "") -> subprocess.Popen[bytes]:
     script = RUN.format(before=before)
     arguments = [sys.executable, "-c", script, json.dumps(to_json(config))]
     return subprocess.Popen(arguments, stderr=subprocess.PIPE)
 
 
-def finish(config: RepaintingConfig) -> None:
+def finish(config: TrainConfig) -> None:
     process = start(config)
     _, errors = process.communicate()
     assert process.returncode == 0, errors.decode()
@@ -300,7 +300,7 @@ def test_killed_while_it_writes_a_checkpoint(
     assert process.returncode == -signal.SIGKILL
     latest = json.loads((tmp_path / "run/checkpoints/latest.json").read_text())
     assert latest["step"] == 2
-    train.run(RepaintingConfig(resume=tmp_path / "run"))
+    train.run(train_config()(resume=tmp_path / "run"))
     assert_same_run(whole_run, tmp_path / "run")
     assert not list((tmp_path / "run").rglob(".tmp-*"))
 
@@ -328,9 +328,9 @@ def test_killed_at_any_time(seed: int, photos: Path, tmp_path: Path) -> None:
         kills += process.returncode == -signal.SIGKILL
         if process.returncode == 0 or kills >= 3:
             break
-        config = RepaintingConfig(resume=tmp_path / "run")
+        config = train_config()(resume=tmp_path / "run")
     assert kills
-    finish(RepaintingConfig(resume=tmp_path / "run"))
+    finish(train_config()(resume=tmp_path / "run"))
     assert_same_run(tmp_path / "whole", tmp_path / "run")
 
 
@@ -351,7 +351,7 @@ def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(
     assert signal.getsignal(signal.SIGINT) is before
     assert json.loads((tmp_path / "run/result.json").read_text())["stopped"] == "interrupted"
     monkeypatch.undo()
-    train.run(RepaintingConfig(resume=tmp_path / "run"))
+    train.run(train_config()(resume=tmp_path / "run"))
     assert_same_run(whole_run, tmp_path / "run")
 
 
@@ -397,7 +397,7 @@ def test_a_damaged_latest_checkpoint_is_passed_over(
     (tmp_path / "run/result.json").unlink()
     damaged = tmp_path / "run/checkpoints/step-0000006/state.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:-1])
-    assert train.run(RepaintingConfig(resume=tmp_path / "run")).steps == 6
+    assert train.run(train_config()(resume=tmp_path / "run")).steps == 6
     assert_same_run(whole_run, tmp_path / "run")
 
 
@@ -429,7 +429,7 @@ def test_distance_keeps_the_best_and_patience_stops(
     assert "stopped early" in result.notes[-1]
     # Killed after its last checkpoint, before its result: not one step more.
     (tmp_path / "run/result.json").unlink()
-    again = train.run(RepaintingConfig(resume=tmp_path / "run"))
+    again = train.run(train_config()(resume=tmp_path / "run"))
     assert (again.stopped, again.steps, again.best) == ("early", 8, result.best)
 
 
@@ -485,9 +485,9 @@ def test_unusable_input_is_refused_in_one_sentence(photos: Path, tmp_path: Path)
         train.run(dataclasses.replace(config_of(photos, tmp_path / "b"), smoky=photos / "clean"))
     assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()  # so that --out is free
     with pytest.raises(InputError, match="no such run"):
-        train.run(RepaintingConfig(resume=tmp_path / "absent"))
+        train.run(train_config()(resume=tmp_path / "absent"))
     with pytest.raises(InputError, match="leave out what else is given"):
-        train.run(RepaintingConfig(resume=tmp_path / "absent", steps=7))
+        train.run(train_config()(resume=tmp_path / "absent", steps=7))
 
 
 def test_a_photo_that_is_gone_is_named_on_resume(photos: Path, tmp_path: Path) -> None:
@@ -498,4 +498,4 @@ def test_a_photo_that_is_gone_is_named_on_resume(photos: Path, tmp_path: Path) -
     (tmp_path / "run/result.json").unlink()
     (tmp_path / "photos/clean/clean-3.png").unlink()
     with pytest.raises(InputError, match=r"clean-3\.png: is gone"):
-        train.run(RepaintingConfig(resume=tmp_path / "run"))
+        train.run(train_config()(resume=tmp_path / "run"))

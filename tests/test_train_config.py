@@ -13,7 +13,7 @@ import pytest
 
 import wisp
 from wisp import api, cli, shipped
-from wisp.config import LayeredConfig, RepaintingConfig, saved_train_config, to_json, train_config
+from wisp.config import ComposingConfig, LayeredConfig, RepaintingConfig, saved_train_config, to_json, train_config
 from wisp.errors import InputError
 
 FLAT: dict[str, Any] = json.loads("""{
@@ -34,8 +34,9 @@ FLAT: dict[str, Any] = json.loads("""{
 @pytest.mark.parametrize(
     ("asked", "kind"),
     [
-        ({}, RepaintingConfig),
-        ({"model": "cyclegan"}, RepaintingConfig),
+        ({}, ComposingConfig),
+        ({"model": "cyclegan"}, ComposingConfig),
+        ({"generator": "composing"}, ComposingConfig),
         ({"generator": "resnet6"}, RepaintingConfig),
         ({"reference": True}, RepaintingConfig),
         ({"model": "layered"}, LayeredConfig),
@@ -54,7 +55,7 @@ WRONG = [
     ({"model": "layered", "reference": True}, "--reference: is for --model cyclegan, not layered"),
     ({"model": "layered", "generator": "resnet6"}, "--generator: is for --model cyclegan"),
     ({"model": "diffusion"}, "--model diffusion: there are cyclegan and layered"),
-    ({"generator": "unet"}, "--generator unet: there are resnet9 and resnet6"),
+    ({"generator": "unet"}, "--generator unet: there are composing and resnet9 and resnet6"),
 ]
 
 
@@ -181,8 +182,8 @@ a = Path("a")
 wisp.train(a, a, out=a, model="layered", lift_cycle=0.5).steps + 1
 wisp.train(a, a, out=a, generator="resnet6", reference=True).run.name
 wisp.train(resume=a)
-wisp.train(a, a, out=a, lift_cycle=0.5)  # 7
-wisp.train(a, a, out=a, model="layered", lambda_cycle=0.5)  # 8
+wisp.train(a, a, out=a, model="layered", lambda_cycle=0.5)  # 7
+wisp.train(a, a, out=a, lambda_cycle=0.5, lift_cycle=0.5)  # 8
 wisp.train(a, a, out=a, model="layered", precision="16")  # 9
 wisp.train(a, a, out=a, lern_rate=1)  # 10
 """)

@@ -81,7 +81,10 @@ class _Either(Protocol[P, Q, R_co]):
 def _either(
     first: Callable[P, Any], second: Callable[Q, Any]
 ) -> Callable[[Callable[..., R]], _Either[P, Q, R]]:
-    """Say of a function that it takes the fields of ``first``, the default, or of ``second``."""
+    """Say of a function that it takes the fields of ``first``, the default, or of ``second``.
+
+    A type checker does not see that ``second`` must be asked for; at run time a sentence says so.
+    """
     taken: dict[str, inspect.Parameter] = {}
     for config in (first, second):
         for name, one in inspect.signature(config).parameters.items():
