@@ -305,10 +305,10 @@ def test_frames_are_counted_from_one(tmp_path):
 
 def test_a_cyclegan_has_no_smoke_to_move(photos, tmp_path):
     torch.save(ResnetGenerator(width=4, blocks=1).state_dict(), tmp_path / "gan.pth")
-    with pytest.raises(InputError, match=r"--frames 3: .*gan.pth repaints whole pictures"):
+    with pytest.raises(InputError, match=r"--frames 3: .*gan.pth makes smoke"):
         make(photos, tmp_path / "set", model=str(tmp_path / "gan.pth"))
     assert not (tmp_path / "set").exists()
-    with pytest.raises(InputError, match="no smoke to move"):
+    with pytest.raises(InputError, match="for a still picture"):
         load(tmp_path / "gan.pth").sequence(np.zeros((8, 8, 3), np.uint8), 1.0, 0, 2)
 
 

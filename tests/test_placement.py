@@ -195,7 +195,7 @@ def test_a_wrong_box_is_one_sentence_with_its_values(source, said, tmp_path):
 
 def test_a_cyclegan_cannot_place_smoke(tmp_path):
     model = CycleGANModel("runs/gan", nn.Identity(), None, WorkingScale())
-    with pytest.raises(InputError, match=r"runs/gan repaints whole pictures and cannot place"):
+    with pytest.raises(InputError, match=r"runs/gan places smoke itself and cannot be steered"):
         model.placed("0.4,0.7,0.1,0.1")
     Image.new("RGB", (40, 30)).save(tmp_path / "photo.png")
     torch.save(ResnetGenerator(width=4, blocks=1).state_dict(), tmp_path / "gan.pth")
@@ -205,7 +205,7 @@ def test_a_cyclegan_cannot_place_smoke(tmp_path):
         model=str(tmp_path / "gan.pth"),
         source="0.4,0.7,0.1,0.1",
     )
-    with pytest.raises(InputError, match=r"--source 0.4,0.7,0.1,0.1: .*gan.pth repaints"):
+    with pytest.raises(InputError, match=r"--source 0.4,0.7,0.1,0.1: .*gan.pth places smoke"):
         synth.run(config)
     assert not (tmp_path / "set").exists()
 

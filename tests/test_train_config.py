@@ -13,7 +13,14 @@ import pytest
 
 import wisp
 from wisp import api, cli, shipped
-from wisp.config import ComposingConfig, LayeredConfig, RepaintingConfig, saved_train_config, to_json, train_config
+from wisp.config import (
+    ComposingConfig,
+    LayeredConfig,
+    RepaintingConfig,
+    saved_train_config,
+    to_json,
+    train_config,
+)
 from wisp.errors import InputError
 
 FLAT: dict[str, Any] = json.loads("""{
@@ -55,6 +62,8 @@ WRONG = [
     ({"model": "layered", "reference": True}, "--reference: is for --model cyclegan, not layered"),
     ({"model": "layered", "generator": "resnet6"}, "--generator: is for --model cyclegan"),
     ({"model": "diffusion"}, "--model diffusion: there are cyclegan and layered"),
+    ({"width": 32}, "--width: is for --generator resnet9, not composing; leave it out"),
+    ({"generator": "resnet6", "composites": 0.5}, "--composites: is for --generator composing"),
     ({"generator": "unet"}, "--generator unet: there are composing and resnet9 and resnet6"),
 ]
 
@@ -88,7 +97,7 @@ def test_what_nobody_takes_is_a_type_error():
 @pytest.mark.parametrize(
     ("words", "made"),
     [
-        (["--steps", "5"], RepaintingConfig(Path("c"), Path("s"), out=Path("r"), steps=5)),
+        (["--steps", "5"], ComposingConfig(Path("c"), Path("s"), out=Path("r"), steps=5)),
         (
             ["--model", "layered", "--lift_cycle", "0.5"],
             LayeredConfig(Path("c"), Path("s"), out=Path("r"), lift_cycle=0.5),

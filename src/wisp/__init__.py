@@ -33,6 +33,7 @@ _HOME = {
     "Smoky": "wisp.models",
     "SmokeModel": "wisp.models",
     "TrainConfig": "wisp.config",
+    "ComposingConfig": "wisp.config",
     "RepaintingConfig": "wisp.config",
     "LayeredConfig": "wisp.config",
     "SynthConfig": "wisp.config",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from wisp.config import (
         ClassifyConfig,
         CompareConfig,
+        ComposingConfig,
         DemoConfig,
         EvaluateConfig,
         LayeredConfig,
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ClassifyConfig",
     "CompareConfig",
+    "ComposingConfig",
     "DemoConfig",
     "EvaluateConfig",
     "InputError",

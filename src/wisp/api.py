@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overl
 from wisp.config import (
     ClassifyConfig,
     CompareConfig,
+    ComposingConfig,
     DemoConfig,
     EvaluateConfig,
     LayeredConfig,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
+S = ParamSpec("S")
 C = TypeVar("C")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -69,32 +71,34 @@ def _report(result: Any) -> None:  # noqa: ANN401 - of any job that makes runs
         write_report(run)
 
 
-class _Either(Protocol[P, Q, R_co]):
-    """A function of the fields of either of two configurations."""
+class _Either(Protocol[P, Q, S, R_co]):
+    """A function of the fields of one of three configurations."""
 
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     @overload
     def __call__(self, *args: Q.args, **kwargs: Q.kwargs) -> R_co: ...
+    @overload
+    def __call__(self, *args: S.args, **kwargs: S.kwargs) -> R_co: ...
 
 
 def _either(
-    first: Callable[P, Any], second: Callable[Q, Any]
-) -> Callable[[Callable[..., R]], _Either[P, Q, R]]:
-    """Say of a function that it takes the fields of ``first``, the default, or of ``second``.
+    first: Callable[P, Any], second: Callable[Q, Any], third: Callable[S, Any]
+) -> Callable[[Callable[..., R]], _Either[P, Q, S, R]]:
+    """Say of a function that it takes the fields of ``first``, the default, or of another.
 
-    A type checker does not see that ``second`` must be asked for; at run time a sentence says so.
+    A type checker does not see that another must be asked for; at run time a sentence says so.
     """
     taken: dict[str, inspect.Parameter] = {}
-    for config in (first, second):
+    for config in (first, second, third):
         for name, one in inspect.signature(config).parameters.items():
             before = taken.setdefault(name, one).annotation
-            if one.annotation != before:
+            if one.annotation not in before.split(" | "):
                 taken[name] = taken[name].replace(annotation=f"{before} | {one.annotation}")
 
-    def decorate(call: Callable[..., R]) -> _Either[P, Q, R]:
+    def decorate(call: Callable[..., R]) -> _Either[P, Q, S, R]:
         call.__signature__ = inspect.Signature(list(taken.values()))  # type: ignore[attr-defined]
-        return cast(_Either[P, Q, R], call)
+        return cast(_Either[P, Q, S, R], call)
 
     return decorate
 
@@ -103,7 +107,7 @@ def _train_config(*args: Any, **kwargs: Any) -> TrainConfig:  # noqa: ANN401 - f
     return train_config_taking(kwargs)(*args, **kwargs)
 
 
-@_either(RepaintingConfig, LayeredConfig)
+@_either(ComposingConfig, RepaintingConfig, LayeredConfig)
 @_takes(_train_config)
 def train() -> Callable[[TrainConfig], TrainResult]:
     """Learn from unpaired photos to put smoke into clean ones; see :class:`TrainConfig`."""

@@ -8,6 +8,9 @@ photo with the smoke that is known to be there: opacity α = 1 - exp(-τ) [B, 1,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
 _EPSILON = 1e-6
@@ -30,6 +33,33 @@ def generator_loss(score_of_generated: Tensor) -> Tensor:
 def discriminator_loss(score_of_real: Tensor, score_of_generated: Tensor) -> Tensor:
     """Half the sum of both errors, which slows the discriminator down; 0.25 where it guesses."""
     return 0.5 * (least_squares(score_of_real, 1.0) + least_squares(score_of_generated, 0.0))
+
+
+def hinge_generator_loss(scores_of_generated: Sequence[Tensor]) -> Tensor:
+    """Minus the mean score of generated images, summed over the scales of a discriminator."""
+    return -torch.stack([score.mean() for score in scores_of_generated]).sum()
+
+
+def hinge_discriminator_loss(
+    scores_of_real: Sequence[Tensor], scores_of_generated: Sequence[Tensor]
+) -> Tensor:
+    """mean max(0, 1 - D(real)) + mean max(0, 1 + D(generated)), summed over scales; 0 or more.
+
+    Lim and Ye 2017, "Geometric GAN", arXiv 1705.02894.
+    """
+    parts = [(1 - score).relu().mean() for score in scores_of_real]
+    parts += [(1 + score).relu().mean() for score in scores_of_generated]
+    return torch.stack(parts).sum()
+
+
+def variety_loss(first: Tensor, second: Tensor, share: float) -> Tensor:
+    """By how much two opacities [B, 1, h, w] of one photo, of other noise, are too alike.
+
+    mean max(0, share · mean α - mean |α - α'|) over photos; 0 once they differ by that much. It
+    keeps the noise from being ignored (mode seeking, Mao et al. 2019, arXiv 1903.05628).
+    """
+    wanted = share * first.detach().mean((1, 2, 3))
+    return (wanted - (first - second).abs().mean((1, 2, 3))).relu().mean()
 
 
 def cycle_loss(there_and_back: Tensor, image: Tensor) -> Tensor:

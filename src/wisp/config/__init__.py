@@ -23,6 +23,7 @@ from wisp.config.predict import PredictConfig
 from wisp.config.saved import defaults, from_json, to_json
 from wisp.config.synth import SynthConfig
 from wisp.config.train import (
+    ComposingConfig,
     LayeredConfig,
     RepaintingConfig,
     TrainConfig,
@@ -37,6 +38,7 @@ __all__ = [
     "REAL",
     "ClassifyConfig",
     "CompareConfig",
+    "ComposingConfig",
     "Contender",
     "DemoConfig",
     "Device",

@@ -24,35 +24,38 @@ class SmokePairs:
 
     ``smoke`` is laid over each clean crop at a strength drawn from 0.35 to 1.8 (evenly in its
     logarithm). With ``varied``, exposure, colour and softness of the clean crops are drawn anew,
-    and the light of both is cast: smoky photos come from other cameras than clean ones. Every batch
-    is a pure function of (seed, step).
+    and the light of both is cast: smoky photos come from other cameras than clean ones. Only the
+    first ``share`` of the clean crops are veiled. Every batch is a pure function of (seed, step).
     """
 
     folders: UnpairedFolders
     smoke: RandomSmoke
     varied: bool = True
+    share: float = 1.0
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """``clean``, ``smoky``, ``veiled`` [B, 3, S, S] in [-1, 1]; the last is ``clean`` under
-        smoke of ``opacity`` [B, 1, S, S] in [0, 1) and ``airlight`` [B, 3, S, S] in [-1, 1]."""
+        smoke of ``opacity`` [B, 1, S, S] in [0, 1) and ``airlight`` [B, 3, S, S] in [-1, 1].
+
+        With a ``share`` below 1 the last three are of the first photos only."""
         batch = self.folders.batch(step)
         generator = seeded_generator(self.folders.seed, "veil", step)
         dice = Dice(generator)
         strength = torch.tensor(
             [
                 math.exp(dice.uniform(math.log(_WEAKEST), math.log(_STRONGEST)))
-                for _ in batch["clean"]
+                for _ in range(round(self.share * len(batch["clean"])))
             ]
         )
         with torch_threads(1):  # as in a worker: sums must not depend on their number
             if self.varied:
                 varied = [images.vary_photo(photo, generator) for photo in batch["clean"]]
                 batch["clean"] = torch.stack(varied)
-            made = self.smoke.add(batch["clean"], generator, strength)
+            made = self.smoke.add(batch["clean"][: len(strength)], generator, strength)
         lit = {"clean": batch["clean"], "veiled": made.image, "airlight": made.airlight}
         if self.varied:
             gains = torch.stack([images.colour_cast(generator) for _ in batch["clean"]])
-            lit = {name: images.apply_cast(part, gains) for name, part in lit.items()}
+            lit = {name: images.apply_cast(part, gains[: len(part)]) for name, part in lit.items()}
         return {**batch, **lit, "opacity": opacity(made.density)}
 
     def loader(

@@ -76,11 +76,11 @@ class SmokeModel(abc.ABC):
         """This model, with all smoke rising from ``source``: ``"x,y,w,h"``, a box in fractions of
         the picture's width and height.
 
-        Raises InputError for a box without area or outside the picture, and if the model repaints
-        pictures, which nothing can steer.
+        Raises InputError for a box without area or outside the picture, and for a CycleGAN, which
+        nothing can steer.
         """
         raise InputError(
-            f"--source {source}: {self.name} repaints whole pictures and cannot place smoke; take "
+            f"--source {source}: {self.name} places smoke itself and cannot be steered; take "
             "--model procedural or a layered model"
         )
 
@@ -89,10 +89,10 @@ class SmokeModel(abc.ABC):
     ) -> Iterator[Rendered]:
         """Smoke that moves over ``pixels`` uint8 [H, W, 3], which are kept: ``frames`` pictures.
 
-        The first is that of :meth:`render`. Raises InputError if the model repaints pictures, and
+        The first is that of :meth:`render`. Raises InputError for a CycleGAN, and
         for a strength that is no number ≥ 0 or fewer frames than one.
         """
-        raise InputError(f"{self.name} repaints whole pictures and has no smoke to move")
+        raise InputError(f"{self.name} makes smoke for a still picture and cannot move it")
 
     @abc.abstractmethod
     def translate(self, batch: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class SmokeModel(abc.ABC):
         """Smoke, density and airlight for clean pictures [B, 3, H, W] in [-1, 1]."""
 
     @abc.abstractmethod
-    def reconstruct(self, image: ImageInput) -> Image.Image:
+    def reconstruct(self, image: ImageInput, seed: int = 0) -> Image.Image:
         """The photo sent clean → smoky → clean: it carries the model's traces but no smoke."""
 
     def add_smoke(self, image: ImageInput, strength: float = 1.0, seed: int = 0) -> Smoky:

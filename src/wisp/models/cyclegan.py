@@ -8,10 +8,8 @@ and aspect are kept, and memory beyond the photo itself does not grow with it.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Literal
 
 import numpy as np
 import torch
@@ -24,34 +22,13 @@ from wisp.engine import Engine
 from wisp.errors import InputError
 from wisp.images import to_tensor
 from wisp.models.base import Computing, ImageInput, Rendered, SmokeModel, check_batch, pixels_of
+from wisp.models.scale import MIN_SIDE_PX, WorkingScale
 from wisp.smoke import RowBlocks, SmokyBatch, opacity
 from wisp.smoke.optics import density_of
 
 _BLOCK_ROWS = 128
-_MAX_WORKING_PX = 1024 * 1024
-_MIN_SIDE_PX = 32
 _MAX_OPACITY = 0.98
 _MIN_CONTRAST = 0.3
-
-
-@dataclasses.dataclass(frozen=True)
-class WorkingScale:
-    """How photos were brought to the generator in training: ``fit`` and ``load_size`` [px]."""
-
-    fit: Literal["short-side", "squash", "none"] = "squash"
-    load_size: int = 286
-
-    def size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width [px], multiples of 4, at which a photo is translated."""
-        if self.fit == "squash":
-            scale_y, scale_x = self.load_size / height, self.load_size / width
-        else:
-            scale = self.load_size / min(height, width) if self.fit == "short-side" else 1.0
-            scale_y = scale_x = min(scale, (_MAX_WORKING_PX / (height * width)) ** 0.5)
-        return (
-            max(_MIN_SIDE_PX, 4 * round(height * scale_y / 4)),
-            max(_MIN_SIDE_PX, 4 * round(width * scale_x / 4)),
-        )
 
 
 class CycleGANModel(SmokeModel):
@@ -95,8 +72,8 @@ class CycleGANModel(SmokeModel):
     def _run(self, network: nn.Module, batch: Tensor) -> Tensor:
         """``network`` on [B, 3, H, W] of any size from 1 px, by mirrored padding."""
         height, width = batch.shape[-2:]
-        down = max(_MIN_SIDE_PX, -(-height // 4) * 4) - height
-        right = max(_MIN_SIDE_PX, -(-width // 4) * 4) - width
+        down = max(MIN_SIDE_PX, -(-height // 4) * 4) - height
+        right = max(MIN_SIDE_PX, -(-width // 4) * 4) - width
         if down or right:
             batch = F.pad(batch, (0, right, 0, down), mode="replicate")
         with torch.inference_mode(), self._autocast():
@@ -143,7 +120,7 @@ class CycleGANModel(SmokeModel):
         _add_change(pixels, change, strength)
         return Rendered(pixels, mask, kept)
 
-    def reconstruct(self, image: ImageInput) -> Image.Image:
+    def reconstruct(self, image: ImageInput, seed: int = 0) -> Image.Image:
         """Clean → smoky → clean by the same path: translated small, the change enlarged.
 
         Raises InputError when only one direction was loaded.

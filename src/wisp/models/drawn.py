@@ -22,7 +22,7 @@ from wisp.models.base import (
     check_strength,
     pixels_of,
 )
-from wisp.smoke import PlaceableSmoke, SmokyBatch, SourceBox, sequence
+from wisp.smoke import PlaceableSmoke, RandomSmoke, SmokyBatch, SourceBox, sequence
 
 
 class DrawnModel(SmokeModel):
@@ -32,7 +32,7 @@ class DrawnModel(SmokeModel):
     can_reconstruct = True
     computing = Computing(why="cpu, float32 (equations, no network)")
 
-    def __init__(self, name: str, kind: str, smoke: PlaceableSmoke) -> None:
+    def __init__(self, name: str, kind: str, smoke: RandomSmoke) -> None:
         self.name, self.kind = name, kind
         self._smoke = smoke
 
@@ -47,9 +47,11 @@ class DrawnModel(SmokeModel):
             density, mask = layer.apply(image, strength, keep_density)
         return Rendered(pixels, mask.numpy(), None if density is None else density.numpy())
 
-    def placed(self, source: str) -> DrawnModel:
+    def placed(self, source: str) -> SmokeModel:
         """This model, with all smoke rising from ``source``."""
         box = SourceBox(*parse_source(source))
+        if not isinstance(self._smoke, PlaceableSmoke):
+            return super().placed(source)
         return DrawnModel(self.name, self.kind, self._smoke.rising_from(box))
 
     def sequence(
@@ -57,6 +59,9 @@ class DrawnModel(SmokeModel):
     ) -> Iterator[Rendered]:
         """Smoke that moves over ``pixels``, which are kept."""
         check_strength(strength)
+        if not isinstance(self._smoke, PlaceableSmoke):
+            yield from super().sequence(pixels, strength, seed, frames)
+            return
         if frames < 1:
             raise InputError(f"frames {frames}: give at least 1")
         image = torch.from_numpy(pixels)
@@ -76,6 +81,6 @@ class DrawnModel(SmokeModel):
         """Smoke at strength 1 with seed 0."""
         return self.add_batch(batch).image.to(batch.dtype)
 
-    def reconstruct(self, image: ImageInput) -> Image.Image:
+    def reconstruct(self, image: ImageInput, seed: int = 0) -> Image.Image:
         """The photo itself: what Beer-Lambert adds, it can take away without a trace."""
         return Image.fromarray(pixels_of(image))

@@ -16,9 +16,11 @@ from wisp.data import BANK_FILE, LayerBank
 from wisp.engine import make_engine
 from wisp.errors import InputError
 from wisp.models.base import SmokeModel
-from wisp.models.cyclegan import CycleGANModel, WorkingScale
+from wisp.models.cyclegan import CycleGANModel
 from wisp.models.drawn import DrawnModel
+from wisp.models.scale import WorkingScale
 from wisp.networks.generator import ResnetGenerator
+from wisp.networks.weights import weights_of
 from wisp.rundir import RunDir, read_json
 from wisp.smoke import LiftedSmoke, ProceduralSmoke
 
@@ -123,7 +125,14 @@ def _assemble(
     state: Mapping[str, Any],
     device: Device,
     precision: Precision,
-) -> CycleGANModel:
+) -> SmokeModel:
+    engine = None
+    if (device, precision) != ("cpu", "32"):
+        engine = make_engine(device, precision, seed=None)
+    if state.get("generator") == "composing":
+        from wisp.models.composing import load_composing  # timm, whose import takes a second
+
+        return load_composing(name, tensors, state, engine)
     forward = weights_of(tensors, "clean_to_smoky") or tensors
     backward = weights_of(tensors, "smoky_to_clean")
     clean_to_smoky = ResnetGenerator.from_state(forward, f"--model {name}")
@@ -131,20 +140,4 @@ def _assemble(
     scale = WorkingScale()
     if "load_size" in state:
         scale = WorkingScale(state.get("fit", "squash"), int(state["load_size"]))
-    if device == "cpu" and precision == "32":
-        return CycleGANModel(name, clean_to_smoky, smoky_to_clean, scale)
-    engine = make_engine(device, precision, seed=None)
     return CycleGANModel(name, clean_to_smoky, smoky_to_clean, scale, engine)
-
-
-def weights_of(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Weights of the network ``name``, averaged ones if there are any; empty if there are none."""
-    for prefix in (f"ema.{name}.", f"{name}."):
-        found = {
-            key.removeprefix(prefix): value
-            for key, value in tensors.items()
-            if key.startswith(prefix)
-        }
-        if found:
-            return found
-    return {}

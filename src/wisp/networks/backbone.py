@@ -77,6 +77,26 @@ class Backbone(nn.Module):
         """Last features of ``images`` [B, 3, H, W] as the model lays them out (map or tokens)."""
         return _timm(self.net).forward_features(images * self.scale + self.shift)
 
+    def scales(self) -> list[tuple[int, int]]:
+        """(stride [px], channels) of each of :meth:`maps`, the finest first.
+
+        Raises InputError for a network that has no such features.
+        """
+        info = getattr(self.net, "feature_info", None)
+        if info is None or not hasattr(self.net, "forward_intermediates"):
+            raise InputError(
+                f"--backbone {self.name}: gives no features of several scales; take a "
+                "convolutional one such as mobilenetv2_100 or resnet50"
+            )
+        return [(int(row["reduction"]), int(row["num_chs"])) for row in info]
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Features [B, C, h, w] of ``images`` [B, 3, H, W] in [-1, 1] at each of :meth:`scales`."""
+        maps: list[Tensor] = self.net.forward_intermediates(  # type: ignore[operator]
+            images * self.scale + self.shift, intermediates_only=True
+        )
+        return maps
+
     def pool(self, raw: Tensor) -> Tensor:
         """[B, dim] from what :meth:`raw` returned, by the model's own pooling."""
         return _timm(self.net).forward_head(raw, pre_logits=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -27,6 +28,13 @@ class Lifted(NamedTuple):
 
     density: Tensor
     airlight: Tensor
+
+
+def seen(opacity: Tensor) -> Tensor:
+    """``opacity`` in [0, 0.99] without what is too faint to be smoke: below 0.02 it is 0."""
+    return MAX_OPACITY * ((opacity - FAINTEST_OPACITY) / (MAX_OPACITY - FAINTEST_OPACITY)).clamp(
+        min=0
+    )
 
 
 class _Block(nn.Module):
@@ -55,35 +63,48 @@ class _Block(nn.Module):
         return result
 
 
-class SmokeLifter(nn.Module):
-    """Smoky photos [B, 3, H, W] in [-1, 1] to their smoke (:class:`Lifted`) at half the size.
+def mirrored(images: Tensor) -> Tensor:
+    """``images`` with a margin of their mirror image, so that no network sees zeros beyond them."""
+    return F.pad(images, (_MARGIN_PX,) * 4, mode="reflect")
 
-    A U-Net: an ImageNet ``backbone`` knows skies, walls and lamps from smoke better than a few
-    hundred photos can teach; ``channels`` (a multiple of 8) is the width of the way up. H and W are
-    at least 32. BatchNorm of the backbone always keeps its statistics.
+
+def inside(*layers: Tensor) -> tuple[Tensor, ...]:
+    """``layers`` at half the size of :func:`mirrored` images, without the margin."""
+    window = slice(_MARGIN_PX // STRIDE, -_MARGIN_PX // STRIDE)
+    return tuple(layer[..., window, window] for layer in layers)
+
+
+def compose(photos: Tensor, opacity: Tensor, airlight: Tensor) -> Tensor:
+    """(1 - α)·I + α·A for ``photos`` [B, 3, H, W] under smoke that is known at half the size."""
+    return photos.lerp(enlarged(airlight, photos), enlarged(opacity, photos))
+
+
+def take_apart(photos: Tensor, opacity: Tensor, airlight: Tensor, t_min: float = 0.1) -> Tensor:
+    """(I - α·A) / max(1 - α, t_min) in [-1, 1]: the inverse of :func:`compose`."""
+    cover = enlarged(opacity, photos)
+    scene = (photos - cover * enlarged(airlight, photos)) / (1 - cover).clamp(min=t_min)
+    return torch.where(cover > 0, scene.clamp(-1, 1), photos)
+
+
+def enlarged(part: Tensor, like: Tensor) -> Tensor:
+    """``part`` [B, C, h, w] brought to the size of ``like``."""
+    return F.interpolate(part, like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class LayerDecoder(nn.Module):
+    """Features of several scales, the finest at half the size, to a layer of smoke there.
+
+    The way up of a U-Net; ``channels`` (a multiple of 8) is its width, ``features`` are the
+    channels of the scales, the finest first.
     """
 
-    def __init__(self, backbone: Backbone, channels: int = 48) -> None:
+    def __init__(self, features: Sequence[int], channels: int = 48) -> None:
         super().__init__()
-        info = getattr(backbone.net, "feature_info", None)
-        if info is None or not hasattr(backbone.net, "forward_intermediates"):
-            raise InputError(
-                f"--backbone {backbone.name}: gives no features of several scales; take a "
-                "convolutional one such as mobilenetv2_100 or resnet50"
-            )
-        scales = [(int(row["reduction"]), int(row["num_chs"])) for row in info]
-        if [reduction for reduction, _ in scales][:1] != [STRIDE] or len(scales) < 3:
-            raise InputError(
-                f"--backbone {backbone.name}: its finest features are not at half the size; take "
-                "mobilenetv2_100, resnet50 or another network with a stride of 2 in its stem"
-            )
-        self.backbone = backbone
         self.channels = channels
-        widths = [count for _, count in scales]
-        coarser = [*[channels] * (len(widths) - 2), widths[-1]]
+        coarser = [*[channels] * (len(features) - 2), features[-1]]
         self.blocks = nn.ModuleList(
             _Block(fine, coarse, channels)
-            for fine, coarse in zip(widths[:-1], coarser, strict=True)
+            for fine, coarse in zip(features[:-1], coarser, strict=True)
         )
         self.head = nn.Conv2d(channels, 4, 3, padding=1)
         # Begin with hardly any smoke of a light grey, so that the first steps are no shock.
@@ -91,18 +112,36 @@ class SmokeLifter(nn.Module):
         with torch.no_grad():
             cast(Tensor, self.head.bias).copy_(torch.tensor([-2.0, 0.5, 0.5, 0.5]))
 
-    def opacity_and_airlight(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Opacity [B, 1, h, w] in (0, 0.99) without the threshold, and airlight [B, 3, h, w]."""
-        backbone = self.backbone
-        normalised = images * backbone.scale + backbone.shift
-        maps: list[Tensor] = backbone.net.forward_intermediates(  # type: ignore[operator]
-            normalised, intermediates_only=True
-        )
         coarse = maps[-1]
         for block, fine in zip(reversed(self.blocks), reversed(maps[:-1]), strict=True):
             coarse = block(fine, coarse)
         logits = self.head(coarse).float()
         return MAX_OPACITY * torch.sigmoid(logits[:, :1]), torch.tanh(logits[:, 1:])
+
+
+class SmokeLifter(LayerDecoder):
+    """Smoky photos [B, 3, H, W] in [-1, 1] to their smoke (:class:`Lifted`) at half the size.
+
+    A U-Net: an ImageNet ``backbone`` knows skies, walls and lamps from smoke better than a few
+    hundred photos can teach. H and W are at least 32. BatchNorm of the backbone always keeps its
+    statistics.
+    """
+
+    def __init__(self, backbone: Backbone, channels: int = 48) -> None:
+        scales = backbone.scales()
+        if scales[0][0] != STRIDE or len(scales) < 3:
+            raise InputError(
+                f"--backbone {backbone.name}: its finest features are not at half the size; take "
+                "mobilenetv2_100, resnet50 or another network with a stride of 2 in its stem"
+            )
+        super().__init__([count for _, count in scales], channels)
+        self.backbone = backbone
+
+    def opacity_and_airlight(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Opacity [B, 1, h, w] in (0, 0.99) without the threshold, and airlight [B, 3, h, w]."""
+        return self.decode(self.backbone.maps(images))
 
     def forward(self, images: Tensor) -> Lifted:
         """The layer of smoke in each picture; exactly no density where hardly any is seen.
@@ -110,11 +149,8 @@ class SmokeLifter(nn.Module):
         The pictures are mirrored at their edges: against the zeros that convolutions see beyond
         them, smoke would seem to end there.
         """
-        padded = F.pad(images, (_MARGIN_PX,) * 4, mode="reflect")
-        inside = slice(_MARGIN_PX // STRIDE, -_MARGIN_PX // STRIDE)
-        smoke, airlight = (part[..., inside, inside] for part in self.opacity_and_airlight(padded))
-        seen = ((smoke - FAINTEST_OPACITY) / (MAX_OPACITY - FAINTEST_OPACITY)).clamp(min=0)
-        return Lifted(density_of(MAX_OPACITY * seen), airlight)
+        smoke, airlight = inside(*self.opacity_and_airlight(mirrored(images)))
+        return Lifted(density_of(seen(smoke)), airlight)
 
     def train(self, mode: bool = True) -> SmokeLifter:
         """Set the training mode, except for BatchNorm of the backbone."""

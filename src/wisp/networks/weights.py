@@ -150,3 +150,16 @@ def check_fit(
             faults.append(f"{label}: {', '.join(names[:_SHOWN])}{more}")
     if faults:
         raise InputError(f"{what} ({'; '.join(faults)}); {advice}")
+
+
+def weights_of(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Weights of the network ``name``, averaged ones if there are any; empty if there are none."""
+    for prefix in (f"ema.{name}.", f"{name}."):
+        found = {
+            key.removeprefix(prefix): value
+            for key, value in tensors.items()
+            if key.startswith(prefix)
+        }
+        if found:
+            return found
+    return {}

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wisp.smoke.fields import Field, texture
-from wisp.smoke.noise import Dice, blur, fbm, resample_matrix, warp
+from wisp.smoke.noise import GRID_PX, Dice, blur, fbm, resample_matrix, warp
 from wisp.smoke.optics import coverage, density_of, opacity
 from wisp.smoke.placement import SourceBox, rising_plume
 from wisp.smoke.procedural import MIN_COVERAGE, SOURCE_DENSITY, PlaceableSmoke, ambient_light
@@ -162,13 +162,15 @@ class LiftedSmoke(PlaceableSmoke):
 
     ``mixed`` is how often two layers are laid over each other, ``distant`` how often there is only
     a small cloud, far away or just beginning; ``shaded`` gives their smooth airlight the light and
-    shadow of billows. With a ``source`` all smoke is one plume from there, made of one layer.
+    shadow of billows; ``grid_px`` is the long side of the grid. With a ``source`` all smoke is one
+    plume from there, made of one layer.
     """
 
     layers: Sequence[LiftedLayer]
     mixed: float = 0.25
     distant: float = 0.3
     shaded: bool = True
+    grid_px: int = GRID_PX
     source: SourceBox | None = None
 
     def rising_from(self, source: SourceBox) -> LiftedSmoke:
@@ -196,13 +198,14 @@ class LiftedSmoke(PlaceableSmoke):
         self, dice: Dice, rows: int, columns: int, scene: Tensor, distant: bool
     ) -> LiftedLayer:
         """One draw of smoke, in the light of ``scene``."""
+        return relight(dice, self.unlit(dice, rows, columns, distant), scene)
+
+    def unlit(self, dice: Dice, rows: int, columns: int, distant: bool) -> LiftedLayer:
+        """One draw of smoke in the light it was lifted in; ``distant``: a small cloud."""
         if distant:
-            drawn = self._far(dice, rows, columns)
-        else:
-            drawn = self._one(dice, rows, columns)
-            if dice.coin(self.mixed):
-                drawn = mix(drawn, self._one(dice, rows, columns))
-        return relight(dice, drawn, scene)
+            return self._far(dice, rows, columns)
+        drawn = self._one(dice, rows, columns)
+        return mix(drawn, self._one(dice, rows, columns)) if dice.coin(self.mixed) else drawn
 
     def _one(self, dice: Dice, rows: int, columns: int) -> LiftedLayer:
         """A window of a layer that holds some smoke."""

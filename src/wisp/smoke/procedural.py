@@ -158,25 +158,29 @@ def thumbnail(image: Tensor, shape: Sequence[int], samples: int = 3) -> Tensor:
     return resample_lines(resample_lines(image, columns).mT, rows).mT
 
 
+def size_of(image: Tensor) -> tuple[int, int]:
+    """Height and width [px] of ``image``: float [3,H,W] or uint8 [H,W,3]."""
+    height, width = image.shape[:2] if image.dtype == torch.uint8 else image.shape[1:]
+    return height, width
+
+
+def scene_of(image: Tensor) -> Tensor:
+    """``image`` (float [3,H,W] in [-1,1] or uint8 [H,W,3]) in small: [3, 24, 24] in [0, 1]."""
+    return thumbnail(image, (24, 24)).add_(1).div_(2).clamp_(0, 1)
+
+
 class RandomSmoke(abc.ABC):
     """Smoke that can be drawn for a picture: a pure function of it and a generator's state."""
 
-    grid_px: int = GRID_PX
-    """Long side of the grid the smoke is drawn on."""
-
     @abc.abstractmethod
-    def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
-        """τ [rows, columns] and airlight [3, rows, columns] in [-1, 1] for ``scene`` [3, 24, 24] in
-        [0, 1], the photo in small."""
+    def _draw_over(self, image: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
+        """τ [h, w] and airlight [3, h, w] in [-1, 1], on a grid of its own, for one picture."""
 
     def layer(self, image: Tensor, generator: torch.Generator) -> SmokeLayer:
         """Draw the smoke for one picture: float [3,H,W] in [-1,1] or uint8 [H,W,3]."""
-        eight_bit = image.dtype == torch.uint8
-        height, width = (image.shape[0], image.shape[1]) if eight_bit else image.shape[1:]
+        height, width = size_of(image)
         dice = Dice(generator)
-        rows, columns = grid_shape(height, width, self.grid_px)
-        scene = thumbnail(image, (24, 24)).add_(1).div_(2).clamp_(0, 1)
-        tau, airlight = self._draw(dice, rows, columns, scene)
+        tau, airlight = self._draw_over(image, dice)
         scatter = dice.uniform(0.3, 0.8) if dice.coin(0.4) else 0.0
         return SmokeLayer(tau, airlight, dice.normal(_TILE_PX, _TILE_PX), height, width, scatter)
 
@@ -200,6 +204,8 @@ class RandomSmoke(abc.ABC):
             densities.append(tau[None])
             airlights.append(layer.airlight_rows(0, height))
         device = clean.device
+        if batch == 0:
+            return SmokyBatch(clean, clean[:, :1], clean)
         return SmokyBatch(
             torch.stack(images).to(device),
             torch.stack(densities).to(device),
@@ -207,7 +213,23 @@ class RandomSmoke(abc.ABC):
         )
 
 
-class PlaceableSmoke(RandomSmoke):
+class GridSmoke(RandomSmoke):
+    """Random smoke that is drawn on a grid of one size, of the photo's aspect."""
+
+    grid_px: int = GRID_PX
+    """Long side of the grid."""
+
+    def _draw_over(self, image: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
+        rows, columns = grid_shape(*size_of(image), self.grid_px)
+        return self._draw(dice, rows, columns, scene_of(image))
+
+    @abc.abstractmethod
+    def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
+        """τ [rows, columns] and airlight [3, rows, columns] in [-1, 1] for ``scene`` [3, 24, 24] in
+        [0, 1], the photo in small."""
+
+
+class PlaceableSmoke(GridSmoke):
     """Random smoke that can be told where to rise."""
 
     source: SourceBox | None = None

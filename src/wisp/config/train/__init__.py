@@ -8,11 +8,13 @@ from typing import Any, Final
 
 from wisp.config.checks import flag_of, require
 from wisp.config.saved import from_json
+from wisp.config.train.composing import ComposingConfig
 from wisp.config.train.layered import LayeredConfig
 from wisp.config.train.repainting import RepaintingConfig
 from wisp.config.train.shared import TrainConfig
 
 __all__ = [
+    "ComposingConfig",
     "LayeredConfig",
     "RepaintingConfig",
     "TrainConfig",
@@ -23,12 +25,13 @@ __all__ = [
 ]
 
 GENERATORS: Final[dict[str, type[TrainConfig]]] = {
+    "composing": ComposingConfig,
     "resnet9": RepaintingConfig,
     "resnet6": RepaintingConfig,
 }
 """By ``--generator`` of ``--model cyclegan``."""
 MODELS: Final[dict[str, type[TrainConfig]]] = {
-    "cyclegan": RepaintingConfig,
+    "cyclegan": ComposingConfig,
     "layered": LayeredConfig,
 }
 """By ``--model``; the first is the default."""

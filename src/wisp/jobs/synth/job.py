@@ -146,10 +146,10 @@ def _load_model(config: SynthConfig, precision: Precision) -> SmokeModel:
         model = load(config.model)
     else:
         model = load(config.model, device=config.device, precision=precision)
-    if config.frames > 1 and not model.exact_mask:
+    if config.frames > 1 and model.kind == "cyclegan":
         raise InputError(
-            f"--frames {config.frames}: {model.name} repaints whole pictures and has no smoke to "
-            "move; take --model procedural or a layered model"
+            f"--frames {config.frames}: {model.name} makes smoke for a still picture and cannot "
+            "move it; take --model procedural or a layered model"
         )
     return model if config.source is None else model.placed(config.source)
 
@@ -164,7 +164,7 @@ def _repeat_doubts(config: SynthConfig) -> None:
 
 def _reconstructs(config: SynthConfig, model: SmokeModel) -> bool:
     """Whether the clean class is sent through the generator pair."""
-    if model.exact_mask or config.clean_class == "pixels":
+    if config.clean_class == "pixels" or (model.exact_mask and config.clean_class == "auto"):
         return False
     if not model.can_reconstruct and config.clean_class == "auto":
         say(

@@ -20,9 +20,8 @@ from wisp.jobs.train.trainer import Batch, Optimizers, Trainer, all_parameters, 
 from wisp.networks.backbone import Backbone
 from wisp.networks.discriminator import PatchDiscriminator
 from wisp.networks.initialise import initialise
-from wisp.networks.lifter import STRIDE, SmokeLifter
+from wisp.networks.lifter import STRIDE, SmokeLifter, compose, enlarged, take_apart
 from wisp.smoke import ProceduralSmoke, opacity, remove_smoke
-from wisp.smoke.optics import density_of
 
 LOSS_NAMES = ("opacity", "airlight", "recomposition", "identity", "cycle", "lifter")
 ADVERSARIAL_NAMES = (
@@ -211,12 +210,12 @@ class LayeredTrainer(Trainer):
             return values, veiled, clean
         clean, smoky = clean[half], batch["smoky"][half]
         seen, air = lifter.opacity_and_airlight(smoky)
-        cleared = _without(smoky, seen, air)
+        cleared = take_apart(smoky, seen, air)
         # Another photo's smoke, mirrored by chance, over each clean photo.
         draws = seeded_generator(self.config.seed, "mirror", self.step)
         turn = float(torch.rand((), generator=draws)) < 0.5
         seen, air = (part.roll(1, 0).flip(-1) if turn else part.roll(1, 0) for part in (seen, air))
-        relit = clean.lerp(_enlarged(air, clean), _enlarged(seen, clean))
+        relit = compose(clean, seen, air)
         if weights["cycle"] > 0:
             again, again_air = lifter.opacity_and_airlight(relit.detach())
             values["cycle"] = losses.opacity_loss(again, seen.detach()) + 0.5 * (
@@ -252,7 +251,7 @@ class LayeredTrainer(Trainer):
         for photo in torch.split(photos, 8):
             with self.engine.autocast():
                 layer = lifter(photo.to(self.engine.device))
-            parts.append([_enlarged(part.float().cpu(), photo) for part in layer])
+            parts.append([enlarged(part.float().cpu(), photo) for part in layer])
         density, airlight = (torch.cat(part) for part in zip(*parts, strict=True))
         return density, airlight
 
@@ -286,9 +285,3 @@ class LayeredTrainer(Trainer):
 
 def _enlarged(part: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(part, like.shape[-2:], mode="bilinear", align_corners=False)
-
-
-def _without(smoky: Tensor, cover: Tensor, airlight: Tensor) -> Tensor:
-    """The scene behind the smoke: (I - α·A) / max(1 - α, 0.1), in [-1, 1]."""
-    density = density_of(_enlarged(cover, smoky))
-    return remove_smoke(smoky, density, _enlarged(airlight, smoky), t_min=0.1).clamp(-1, 1)

@@ -12,11 +12,19 @@ from typing import Any
 import torch
 
 from wisp import config as configs
-from wisp.config import LayeredConfig, Precision, RepaintingConfig, TrainConfig, to_json
+from wisp.config import (
+    ComposingConfig,
+    LayeredConfig,
+    Precision,
+    RepaintingConfig,
+    TrainConfig,
+    to_json,
+)
 from wisp.config.checks import flag_of
 from wisp.engine import Engine, make_engine, precision_so_far
 from wisp.errors import InputError, StoppedError, TrainingDivergedError
 from wisp.jobs.train import samples, state
+from wisp.jobs.train.composing import ComposingTrainer
 from wisp.jobs.train.cyclegan import CycleGanTrainer
 from wisp.jobs.train.distance import Distance, load_measuring_backbone, make_distance
 from wisp.jobs.train.health import Health
@@ -81,18 +89,21 @@ def _workers(config: TrainConfig, engine: Engine) -> int:
 
 
 def _make_engine(config: TrainConfig, begun_with: Precision | None = None) -> Engine:
-    light = isinstance(config, LayeredConfig)
+    light = not isinstance(config, RepaintingConfig)
     return make_engine(config.device, config.precision, config.seed, begun_with, light=light)
 
 
 def _make_trainer(config: TrainConfig, engine: Engine, *, goes_on: bool) -> Trainer:
     """The trainer of ``--model``; one that ``goes_on`` from a checkpoint brings its own weights:
     those it began with need not be fetched again."""
+    if isinstance(config, RepaintingConfig):
+        return CycleGanTrainer(config, engine)
+    assert isinstance(config, ComposingConfig | LayeredConfig)
+    weights = "none" if goes_on else config.weights
+    backbone = load_backbone(config.backbone, weights, config.size)
     if isinstance(config, LayeredConfig):
-        weights = "none" if goes_on else config.weights
-        return LayeredTrainer(config, engine, load_backbone(config.backbone, weights, config.size))
-    assert isinstance(config, RepaintingConfig)
-    return CycleGanTrainer(config, engine)
+        return LayeredTrainer(config, engine, backbone)
+    return ComposingTrainer(config, engine, backbone)
 
 
 class _Training:

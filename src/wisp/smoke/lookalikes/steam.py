@@ -17,7 +17,7 @@ from wisp.smoke.lifted import LiftedLayer, fill_plume, folded_window, folds_of
 from wisp.smoke.noise import GRID_PX, Dice, coordinates
 from wisp.smoke.optics import coverage, opacity
 from wisp.smoke.placement import SourceBox
-from wisp.smoke.procedural import RandomSmoke, ambient_light
+from wisp.smoke.procedural import GridSmoke, ambient_light
 from wisp.smoke.visibility import drawn_until_seen, prominence
 
 STEAM_COVERAGE = (0.03, 0.35)
@@ -35,7 +35,7 @@ _ATTEMPTS = 12
 
 
 @dataclasses.dataclass(frozen=True)
-class Steam(RandomSmoke):
+class Steam(GridSmoke):
     """Steam that rises from one or two pots, a pure function of the generator and the picture.
 
     ``layers`` of real smoke lend it their folds.

@@ -1,0 +1,280 @@
+"""Training a CycleGAN whose generators compose: its networks, and one optimizer step.
+
+G adds smoke, F takes it off, both through Beer-Lambert; D_Y and D_X tell made pictures of the smoky
+and of the clean domain from real ones. Zhu et al. 2017 (arXiv 1703.10593) for the whole; that the
+networks look through frozen ImageNet features is of Sauer et al. 2021 (arXiv 2111.01007).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wisp import losses
+from wisp.config import ComposingConfig
+from wisp.data import SmokePairs, StepLoader, seeded_generator
+from wisp.engine import Engine
+from wisp.jobs.train.ema import MovingAverage
+from wisp.jobs.train.photos import Photos
+from wisp.jobs.train.samples import Sampled, columns
+from wisp.jobs.train.trainer import Batch, Optimizers, Trainer, all_parameters, parameter_names
+from wisp.models.loading import shipped_layers
+from wisp.networks.backbone import Backbone
+from wisp.networks.composing import FeatureDiscriminator, SmokeAdder, Wish, palette_of
+from wisp.networks.lifter import STRIDE, LayerDecoder, compose, seen, take_apart
+from wisp.smoke import LiftedSmoke
+
+LOSS_NAMES = (
+    "adversarial_smoky", "adversarial_clean", "cycle", "lifted", "identity", "variety", "generator",
+    "discriminator_smoky", "discriminator_clean",
+)  # fmt: skip
+_BETAS = (0.0, 0.99)
+_LAMBDA_CLEAN = 0.5
+"""Weight of D_X's opinion: F is taught by what it must find again, and D_X, which sees news photos
+without their smoke beside rooms, finds the other place first."""
+_VARIED = 0.6
+"""Two draws of smoke over one photo differ by at least this part of their mean opacity."""
+_JUDGED = slice(1, None)
+"""Scales that discriminators see. At half the size there are edges and noise of the camera."""
+
+
+class Composing(nn.Module):
+    """Two generators and two discriminators, on the frozen features of one ``backbone``."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        features = [count for _, count in backbone.scales()]
+        self.backbone = backbone.eval().requires_grad_(False)
+        self.clean_to_smoky = SmokeAdder(features)
+        self.smoky_to_clean = LayerDecoder(features)
+        self.smoky_discriminator = FeatureDiscriminator(features[_JUDGED])
+        self.clean_discriminator = FeatureDiscriminator(features[_JUDGED])
+
+    def generators(self) -> dict[str, nn.Module]:
+        """The generators by name."""
+        return {"clean_to_smoky": self.clean_to_smoky, "smoky_to_clean": self.smoky_to_clean}
+
+    def discriminators(self) -> dict[str, nn.Module]:
+        """The discriminators by name."""
+        return {
+            "smoky_discriminator": self.smoky_discriminator,
+            "clean_discriminator": self.clean_discriminator,
+        }
+
+
+class ComposingTrainer(Trainer):
+    """Trains two generators that compose against two discriminators."""
+
+    kind = "cyclegan"
+    networks: Composing
+    config: ComposingConfig
+
+    def __init__(self, config: ComposingConfig, engine: Engine, backbone: Backbone) -> None:
+        super().__init__(config, engine, LOSS_NAMES)
+        self._smoke = LiftedSmoke(shipped_layers(), grid_px=config.size)
+        networks = Composing(backbone)
+        draws = seeded_generator(config.seed, "palette")
+        networks.clean_to_smoky.palette.copy_(palette_of(self._smoke, draws))
+        self.networks = networks.to(  # type: ignore[call-overload]
+            engine.device, memory_format=torch.channels_last
+        )
+        generators, discriminators = self.networks.generators(), self.networks.discriminators()
+        self.averages = (
+            {name: MovingAverage(network, config.ema) for name, network in generators.items()}
+            if config.ema > 0
+            else {}
+        )
+        self._optimizers: Optimizers = {
+            "generators": self._adam(generators),
+            "discriminators": self._adam(discriminators),
+        }
+
+    def _adam(self, networks: Mapping[str, nn.Module]) -> tuple[torch.optim.Adam, list[str]]:
+        fused = self.engine.device.type in ("cpu", "cuda")
+        optimizer = torch.optim.Adam(
+            all_parameters(networks.values()),
+            lr=self.config.learning_rate,
+            betas=_BETAS,
+            fused=fused,
+        )
+        return optimizer, parameter_names(networks)
+
+    def loader(self, photos: Photos, steps: int, workers: int) -> StepLoader[dict[str, Tensor]]:
+        """Crops of both domains, and the first of the clean ones under layered smoke."""
+        share = self.config.composites
+        pairs = SmokePairs(photos.training_set(self.config), self._smoke, False, share)
+        return pairs.loader(self.step, steps, workers)
+
+    def optimizers(self) -> Optimizers:
+        """One for both generators, one for both discriminators."""
+        return self._optimizers
+
+    def description(self) -> dict[str, Any]:
+        """What the networks are built of, and the scale photos are brought to."""
+        config = self.config
+        return {
+            "generator": config.generator,
+            "backbone": self.networks.backbone.name,
+            "size": config.size,
+            "load_size": config.load_size_px,
+            "fit": config.fit,
+        }
+
+    def note(self, means: Mapping[str, float]) -> str:
+        """How well smoke is found again, and the discriminators."""
+        return (
+            f"smoke found again but for {means['lifted']:.3f}, discriminators "
+            f"{means['discriminator_smoky']:.2f} {means['discriminator_clean']:.2f}"
+        )
+
+    def generators_in_use(self) -> tuple[SmokeAdder, LayerDecoder]:
+        """G and F as they are to be used: averaged where there is an average."""
+        networks = self.networks.generators()
+        if self.averages:
+            networks = {name: average.network for name, average in self.averages.items()}
+        adder, lifter = networks["clean_to_smoky"], networks["smoky_to_clean"]
+        assert isinstance(adder, SmokeAdder) and isinstance(lifter, LayerDecoder)
+        return adder, lifter
+
+    def train_step(self, batch: Batch) -> None:
+        """One optimizer step on ``clean``, ``smoky`` [B, 3, S, S] and, of the first photos,
+        ``veiled`` with its ``opacity`` and ``airlight``, on the device."""
+        rate = self.learning_rate_at(self.step)
+        for optimizer, _ in self._optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        x, veiled = _fast(batch["clean"]), batch["veiled"]
+        y = _fast(torch.cat([veiled, batch["smoky"][len(veiled) :]]))
+        self._freeze_discriminators(True)
+        with self.engine.autocast():
+            values, features = self._generator_losses(x, y, batch)
+            total = (
+                values["adversarial_smoky"]
+                + _LAMBDA_CLEAN * values["adversarial_clean"]
+                + self.config.lambda_cycle * values["cycle"]
+                + self.config.lambda_lift * values["lifted"]
+                + values["identity"]
+                + self.config.lambda_variety * values["variety"]
+            )
+        torch.autograd.backward(total)
+        self._update("generators")
+        values["generator"] = total
+        self._freeze_discriminators(False)
+        for domain, (real, made) in features.items():
+            judge = self.networks.discriminators()[f"{domain}_discriminator"]
+            with self.engine.autocast():
+                loss = losses.hinge_discriminator_loss(
+                    judge(real[_JUDGED]), judge([part.detach() for part in made[_JUDGED]])
+                )
+            torch.autograd.backward(loss)
+            values[f"discriminator_{domain}"] = loss
+        self._update("discriminators")
+        for name, average in self.averages.items():
+            average.update(self.networks.generators()[name], self.step)
+        self.count_losses(torch.stack([values[name].detach().float() for name in LOSS_NAMES]))
+
+    def _freeze_discriminators(self, frozen: bool) -> None:
+        for parameter in all_parameters(self.networks.discriminators().values()):
+            parameter.requires_grad_(not frozen)
+
+    def _update(self, name: str) -> None:
+        optimizer, _ = self._optimizers[name]
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def _generator_losses(
+        self, x: Tensor, y: Tensor, batch: Batch
+    ) -> tuple[dict[str, Tensor], dict[str, tuple[list[Tensor], list[Tensor]]]]:
+        """The losses by name, and for each domain the features of its real and made pictures."""
+        nets, backbone = self.networks, self.networks.backbone
+        count, half = len(x), max(1, len(x) // 2)
+        with torch.no_grad():
+            of_x, of_y = backbone.maps(x), backbone.maps(y)
+        laid, airlight = nets.clean_to_smoky(of_x, self._wish(x, "first"))
+        other, _ = nets.clean_to_smoky(
+            [part[:half] for part in of_x], self._wish(x[:half], "second")
+        )
+        smoky = compose(x, laid, airlight)
+        of_smoky = backbone.maps(smoky)
+        # What is in the made, in the real and in some of the clean photos, at one go.
+        alpha, colour = nets.smoky_to_clean.decode(
+            [torch.cat([a, b, c[:half]]) for a, b, c in zip(of_smoky, of_y, of_x, strict=True)]
+        )
+        found, found_y, found_x = torch.split(alpha, [count, count, half])
+        light, light_y, _ = torch.split(colour, [count, count, half])
+        back = take_apart(smoky, seen(found), light)
+        cleared = take_apart(y, seen(found_y), light_y)
+        of_cleared = backbone.maps(cleared)
+        lifted = losses.opacity_loss(found, laid.detach())
+        veiled = len(batch["veiled"])
+        if veiled:
+            true, lit = (F.avg_pool2d(batch[name], STRIDE) for name in ("opacity", "airlight"))
+            lifted = lifted + losses.opacity_loss(found_y[:veiled], true)
+            lifted = lifted + 0.5 * losses.airlight_loss(light_y[:veiled], lit, true)
+        values = {
+            "adversarial_smoky": losses.hinge_generator_loss(
+                nets.smoky_discriminator(of_smoky[_JUDGED])
+            ),
+            "adversarial_clean": losses.hinge_generator_loss(
+                nets.clean_discriminator(of_cleared[_JUDGED])
+            ),
+            "cycle": losses.cycle_loss(back, x),
+            "lifted": lifted,
+            "identity": losses.silence_loss(found_x),
+            "variety": losses.variety_loss(laid[:half], other, _VARIED),
+        }
+        return values, {"smoky": (of_y, of_smoky), "clean": (of_x, of_cleared)}
+
+    def _wish(self, photos: Tensor, *key: str) -> Wish:
+        draws = seeded_generator(self.config.seed, "wish", self.step, *key)
+        return self.networks.clean_to_smoky.wish(photos, draws)
+
+    @torch.no_grad()
+    def _added(self, photos: Tensor, key: str) -> tuple[Tensor, Tensor]:
+        """``photos`` [N, 3, S, S] under smoke, and its opacity in them, on the CPU."""
+        adder, _ = self.generators_in_use()
+        draws, parts = seeded_generator(self.config.seed, "sample", key), []
+        for photo in torch.split(photos, 8):
+            given = _fast(photo.to(self.engine.device))
+            with self.engine.autocast():
+                laid = adder(self.networks.backbone.maps(given), adder.wish(given, draws))
+                parts.append((compose(given, *laid).float().cpu(), laid[0].float().cpu()))
+        smoky, opacity = (torch.cat(part) for part in zip(*parts, strict=True))
+        return smoky, opacity
+
+    @torch.no_grad()
+    def _cleared(self, photos: Tensor) -> Tensor:
+        """``photos`` [N, 3, S, S] without the smoke that F finds in them, on the CPU."""
+        _, lifter = self.generators_in_use()
+        parts = []
+        for photo in torch.split(photos, 8):
+            given = _fast(photo.to(self.engine.device))
+            with self.engine.autocast():
+                found, light = lifter.decode(self.networks.backbone.maps(given))
+                parts.append(take_apart(given, seen(found), light).float().cpu())
+        return torch.cat(parts)
+
+    def samples(self, clean: Tensor, smoky: Tensor) -> Sampled:
+        """A row per photo: clean, two smokes over it, the mask of the second, without it again;
+        smoky, without its smoke."""
+        rows = min(len(clean), len(smoky))
+        if rows == 0:
+            return Sampled(torch.ones(3, 8, 8), {})
+        clean, smoky = clean[:rows], smoky[:rows]
+        first, _ = self._added(clean, "first")
+        second, opacity = self._added(clean, "second")
+        mask = F.interpolate(opacity, clean.shape[-2:], mode="bilinear", align_corners=False)
+        shown = [clean, first, second, (2 * mask - 1).expand_as(clean), self._cleared(second)]
+        return Sampled(columns([*shown, smoky, self._cleared(smoky)]), {})
+
+    def to_smoky(self, clean: Tensor) -> Tensor:
+        """Under smoke of a fixed seed."""
+        return self._added(clean, "distance")[0]
+
+
+def _fast(images: Tensor) -> Tensor:
+    return images.contiguous(memory_format=torch.channels_last)

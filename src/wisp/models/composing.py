@@ -1,0 +1,124 @@
+"""A trained CycleGAN whose generators compose, applied to photos of any size.
+
+The networks say density and airlight at the scale they were trained at; the smoke is laid over the
+full photo as all other smoke is. Imports timm, which :mod:`wisp.models.loading` does without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from wisp.engine import Engine, torch_threads
+from wisp.errors import InputError
+from wisp.models.base import Computing, ImageInput, pixels_of
+from wisp.models.drawn import DrawnModel
+from wisp.models.scale import WorkingScale
+from wisp.networks.backbone import Backbone, load_backbone
+from wisp.networks.composing import SmokeAdder
+from wisp.networks.lifter import LayerDecoder, inside, mirrored, seen
+from wisp.networks.weights import weights_of
+from wisp.smoke import RandomSmoke, RowBlocks
+from wisp.smoke.noise import Dice
+from wisp.smoke.optics import density_of
+from wisp.smoke.procedural import size_of, thumbnail
+
+_BLOCK_ROWS = 128
+_LEAST_TRANSMISSION = 0.1
+
+
+class ComposingPair(RandomSmoke):
+    """G, which puts smoke into a photo, and F, which takes it off, on the features of ``backbone``.
+
+    What G adds is a pure function of the photo and a generator's state.
+    """
+
+    def __init__(
+        self, backbone: Backbone, adder: SmokeAdder, lifter: LayerDecoder, scale: WorkingScale
+    ) -> None:
+        self._backbone, self._adder, self._lifter = backbone, adder, lifter
+        self._scale = scale
+
+    def _draw_over(self, image: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
+        """τ [h, w] and airlight [3, h, w] that G adds, at half the scale of training."""
+        photo = self._small(image)
+        with torch.inference_mode():
+            wish = self._adder.wish(photo, dice.generator)
+            return _layer(*self._adder(self._backbone.maps(photo), wish))
+
+    def found_in(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """τ [h, w] and airlight [3, h, w] that F finds in ``image``, uint8 [H, W, 3]."""
+        with torch.inference_mode():
+            opacity, airlight = self._lifter.decode(self._backbone.maps(self._small(image)))
+            return _layer(seen(opacity), airlight)
+
+    def _small(self, image: Tensor) -> Tensor:
+        small = thumbnail(image, self._scale.size(*size_of(image))).clamp(-1, 1)
+        device = self._adder.palette.device
+        return mirrored(small[None]).to(device).contiguous(memory_format=torch.channels_last)
+
+
+def _layer(opacity: Tensor, airlight: Tensor) -> tuple[Tensor, Tensor]:
+    density, airlight = inside(density_of(opacity), airlight)
+    return density[0, 0].float().cpu().clone(), airlight[0].float().cpu().clone()
+
+
+class ComposedModel(DrawnModel):
+    """Zhu et al. 2017 (arXiv 1703.10593) with generators that compose: masks are exact."""
+
+    def __init__(self, name: str, pair: ComposingPair, engine: Engine | None) -> None:
+        super().__init__(name, "cyclegan", pair)
+        self._pair = pair
+        self.computing = Computing()
+        if engine is not None:
+            self.computing = Computing(str(engine.device), engine.precision, engine.why)
+
+    def reconstruct(self, image: ImageInput, seed: int = 0) -> Image.Image:
+        """Clean → smoky → clean: the smoke of ``seed`` laid, then found and taken off again."""
+        pixels = self.render(pixels_of(image), 1.0, seed).pixels
+        with torch_threads(1):
+            _take_off(pixels, *self._pair.found_in(torch.from_numpy(pixels)))
+        return Image.fromarray(pixels)
+
+
+def _take_off(pixels: NDArray[np.uint8], density: Tensor, airlight: Tensor) -> None:
+    """(I - α·A) / max(1 - α, 0.1) over ``pixels`` [H, W, 3] in place, in blocks of rows."""
+    height, width = pixels.shape[:2]
+    tau, light = RowBlocks(density, height, width), RowBlocks(airlight, height, width)
+    image = torch.from_numpy(pixels)
+    for top in range(0, height, _BLOCK_ROWS):
+        bottom = min(height, top + _BLOCK_ROWS)
+        left = torch.exp(-tau(top, bottom))[..., None]
+        colour = light(top, bottom).permute(1, 2, 0).add(1).mul(127.5)
+        rows = (image[top:bottom].float() - (1 - left) * colour) / left.clamp(
+            min=_LEAST_TRANSMISSION
+        )
+        image[top:bottom] = rows.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def load_composing(
+    name: str, tensors: Mapping[str, Tensor], state: Mapping[str, Any], engine: Engine | None
+) -> ComposedModel:
+    """The model in a checkpoint: its ``tensors`` and JSON ``state``.
+
+    Raises InputError when the tensors are not those of the networks that the state names.
+    """
+    backbone = load_backbone(str(state["backbone"]), "none")
+    features = [count for _, count in backbone.scales()]
+    adder, lifter = SmokeAdder(features), LayerDecoder(features)
+    networks = {"backbone": backbone, "clean_to_smoky": adder, "smoky_to_clean": lifter}
+    for key, network in networks.items():
+        try:
+            network.load_state_dict(weights_of(tensors, key))
+        except RuntimeError as error:
+            detail = " ".join(str(error).split())[:300]
+            raise InputError(f"{name}: does not hold the network it names ({detail})") from None
+        network.eval().requires_grad_(False).to(engine.device if engine else "cpu")
+    scale = WorkingScale(state["fit"], int(state["load_size"]))
+    return ComposedModel(name, ComposingPair(backbone, adder, lifter, scale), engine)

@@ -1,0 +1,195 @@
+"""A generator that composes: it says where smoke is and how it is lit, Beer-Lambert does the rest.
+
+Of the other three networks of this CycleGAN a :class:`~wisp.networks.lifter.LayerDecoder` finds
+smoke to take it off, and a :class:`FeatureDiscriminator` judges each domain. All look through the
+same frozen ImageNet features (Sauer et al. 2021, "Projected GANs", arXiv 2111.01007): what tells
+smoke from lamps and skies is known before the first step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from wisp.networks.lifter import MAX_OPACITY, STRIDE, enlarged, seen
+from wisp.smoke.lifted import LiftedLayer, LiftedSmoke, relight
+from wisp.smoke.noise import Dice
+from wisp.smoke.procedural import scene_of
+
+_NOISE = 8
+_LATENT = 32
+_STYLE = 64
+_WIDTHS = (24, 48, 64, 64, 64)
+_GROUPS = 8
+_SHADING = 0.3
+_LARGEST_LOGIT = 8.0
+_PALETTE = 512
+_LEAST_AMOUNT = 0.02
+_MOST_AMOUNT = 2.0
+_LEAK = 0.2
+
+
+class Wish(NamedTuple):
+    """What smoke is asked for, for B photos: all that is random in the generator.
+
+    ``amount`` [B] > 0 is the mean optical density, ``colour`` [B, 3] in [-1, 1] the mean airlight;
+    ``latent`` [B, 32] and, per scale, ``noise`` [B, 8, h, w] are standard normal.
+    """
+
+    amount: Tensor
+    colour: Tensor
+    latent: Tensor
+    noise: list[Tensor]
+
+    def first(self, count: int) -> Wish:
+        """Of the first ``count`` photos."""
+        amount, colour, latent = (part[:count] for part in self[:3])
+        return Wish(amount, colour, latent, [part[:count] for part in self.noise])
+
+
+def palette_of(smoke: LiftedSmoke, generator: torch.Generator) -> Tensor:
+    """How much smoke there is, and of what colour: [N, 4], mean τ and mean airlight of layers that
+    ``smoke`` draws. The generator is asked for nothing that real smoke is not."""
+    dice, rows = Dice(generator), list[Tensor]()
+    while len(rows) < _PALETTE:
+        layer = smoke.unlit(dice, 48, 48, dice.coin(smoke.distant))
+        amount, cover = float(layer.density.mean()), layer.opacity
+        if amount >= _LEAST_AMOUNT:
+            colour = (layer.airlight * cover).sum((1, 2)) / cover.sum()
+            rows.append(torch.cat([torch.tensor([amount]), colour]))
+    return torch.stack(rows)
+
+
+class _Block(nn.Module):
+    """Features of one scale, joined with what the coarser ones came to and with noise.
+
+    The style scales and shifts the channels after each normalisation (FiLM, Perez et al. 2018,
+    arXiv 1709.07871).
+    """
+
+    def __init__(self, fine: int, coarse: int | None, channels: int) -> None:
+        super().__init__()
+        self.lateral = nn.Conv2d(fine, channels, 1)
+        self.reduce = None if coarse is None else nn.Conv2d(coarse, channels, 1)
+        self.noise = nn.Conv2d(_NOISE, channels, 1, bias=False)
+        self.style = nn.Linear(_STYLE, 4 * channels)
+        nn.init.normal_(self.style.weight, std=0.2 / math.sqrt(_STYLE))
+        nn.init.zeros_(self.style.bias)
+        self.mixes = nn.ModuleList(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(2)
+        )
+        self.norms = nn.ModuleList(nn.GroupNorm(_GROUPS, channels) for _ in range(2))
+
+    def forward(self, fine: Tensor, coarse: Tensor | None, noise: Tensor, style: Tensor) -> Tensor:
+        x: Tensor = self.lateral(fine) + self.noise(noise)
+        if self.reduce is not None and coarse is not None:
+            x = x + enlarged(self.reduce(coarse), fine)
+        told = self.style(style)[..., None, None].chunk(4, 1)
+        for mix, norm, scale, shift in zip(
+            self.mixes, self.norms, told[::2], told[1::2], strict=True
+        ):
+            x = F.relu(norm(mix(x)) * (1 + scale) + shift)
+        return x
+
+
+class SmokeAdder(nn.Module):
+    """G, clean → smoky: from a photo's features and a :class:`Wish` to opacity α and airlight A.
+
+    The picture is I' = (1 - α)·I + α·A. The amount of smoke is given, or it would fall back to
+    adding none; the colour is given and varies in lightness only, or smoke would be hidden in the
+    scene's own colours. ``features`` are the channels of the scales, the finest (stride 2) first.
+    """
+
+    palette: Tensor
+
+    def __init__(self, features: Sequence[int]) -> None:
+        super().__init__()
+        coarser = [*_WIDTHS[1:], None]
+        self.blocks = nn.ModuleList(
+            _Block(fine, coarse, channels)
+            for fine, coarse, channels in zip(features, coarser, _WIDTHS, strict=True)
+        )
+        self.to_style = nn.Sequential(
+            nn.Linear(_LATENT + 4, _STYLE), nn.ReLU(), nn.Linear(_STYLE, _STYLE), nn.ReLU()
+        )
+        self.head = nn.Conv2d(_WIDTHS[0], 2, 3, padding=1)
+        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(cast(Tensor, self.head.bias))
+        self.register_buffer("palette", torch.zeros(_PALETTE, 4))
+
+    def wish(self, photos: Tensor, generator: torch.Generator) -> Wish:
+        """What to ask for over each of ``photos`` [B, 3, H, W] in [-1, 1]: an amount and a colour
+        of the palette, the colour in the photo's light, and noise; from the CPU ``generator``."""
+        dice = Dice(generator)
+        count, _, height, width = photos.shape
+        asked = []
+        for photo in photos.float().cpu():
+            row = self.palette[int(dice.uniform() * len(self.palette))].cpu()
+            amount = (row[0] * dice.log_uniform(0.75, 1.6)).clamp(_LEAST_AMOUNT, _MOST_AMOUNT)
+            cell = LiftedLayer(amount.view(1, 1), row[1:].view(3, 1, 1))
+            lit = relight(dice, cell, scene_of(photo))
+            asked.append(torch.cat([amount.view(1), lit.airlight.flatten()]))
+        sides = [
+            tuple(-(-side // (STRIDE << scale)) for side in (height, width))
+            for scale in range(len(_WIDTHS))
+        ]
+        latent = torch.randn(count, _LATENT, generator=generator)
+        noise = [torch.randn(count, _NOISE, *side, generator=generator) for side in sides]
+        told, device = torch.stack(asked), photos.device
+        return Wish(
+            told[:, 0].to(device),
+            told[:, 1:].to(device),
+            latent.to(device),
+            [part.to(device) for part in noise],
+        )
+
+    def forward(self, features: Sequence[Tensor], wish: Wish) -> tuple[Tensor, Tensor]:
+        """Opacity [B, 1, h, w] in [0, 0.99) and airlight [B, 3, h, w] in [-1, 1] at half the size.
+
+        With logits l, e = exp(l) and the amount a: τ = a·e / mean(e). What is fainter than R sees,
+        0.02, is exactly none.
+        """
+        style = self.to_style(torch.cat([wish.latent, wish.amount.log()[:, None], wish.colour], 1))
+        x: Tensor | None = None
+        for block, fine, noise in zip(
+            reversed(self.blocks), reversed(features), reversed(wish.noise), strict=True
+        ):
+            x = block(fine, x, noise, style)
+        told = self.head(x).float()
+        extent = told[:, :1].clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT).exp()
+        density = wish.amount.view(-1, 1, 1, 1) * extent / extent.mean((2, 3), keepdim=True)
+        lightness = _SHADING * torch.tanh(told[:, 1:])
+        airlight = (wish.colour[..., None, None] + lightness).clamp(-1, 1)
+        return seen(-MAX_OPACITY * torch.expm1(-density)), airlight
+
+
+class FeatureDiscriminator(nn.Module):
+    """D of one domain: a score map [B, 1, h, w] for each scale of frozen features.
+
+    Unbounded scores, for the hinge loss; spectral norm (Miyato et al. 2018, arXiv 1802.05957) keeps
+    them from winning at once. ``features`` are the channels of the scales.
+    """
+
+    def __init__(self, features: Sequence[int], width: int = 64) -> None:
+        super().__init__()
+        norm = parametrizations.spectral_norm
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                norm(nn.Conv2d(channels, width, 1)),
+                nn.LeakyReLU(_LEAK),
+                norm(nn.Conv2d(width, width, 3, padding=1)),
+                nn.LeakyReLU(_LEAK),
+                norm(nn.Conv2d(width, 1, 1)),
+            )
+            for channels in features
+        )
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Scores of each scale."""
+        return [head(part).float() for head, part in zip(self.heads, features, strict=True)]

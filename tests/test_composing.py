@@ -1,0 +1,292 @@
+"""A CycleGAN that composes: its networks and losses, tiny real trainings, and the trained model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import wisp
+from scenes import scene
+from wisp import losses
+from wisp.config import ComposingConfig, train_config
+from wisp.errors import InputError
+from wisp.jobs import train
+from wisp.jobs.train import loop
+from wisp.models import SmokeModel, load, shipped_layers
+from wisp.models.composing import ComposedModel
+from wisp.networks.backbone import load_backbone
+from wisp.networks.composing import FeatureDiscriminator, SmokeAdder, palette_of
+from wisp.networks.lifter import compose, seen, take_apart
+from wisp.rundir import read_jsonl
+from wisp.smoke import LiftedSmoke
+from wisp.smoke.optics import density_of
+
+FEATURES = (4, 8, 8, 8, 8)
+SMALL: dict[str, Any] = {
+    "size": 32, "load_size": 48, "steps": 4, "images_per_step": 2, "log_every": 1,
+    "sample_every": 2, "checkpoint_every": 2, "validation_photos": 2, "workers": 0,
+    "device": "cpu", "seed": 3, "backbone": "mobilenetv2_035", "weights": "none",
+}  # fmt: skip
+
+
+def adder_and_features(
+    batch: int = 2, height: int = 40, width: int = 64
+) -> tuple[SmokeAdder, list[torch.Tensor], torch.Tensor]:
+    torch.manual_seed(0)
+    adder = SmokeAdder(FEATURES).eval()
+    adder.palette.copy_(palette_of(LiftedSmoke(shipped_layers()), torch.Generator()))
+    maps = [
+        torch.randn(batch, count, -(-height // (2 << scale)), -(-width // (2 << scale)))
+        for scale, count in enumerate(FEATURES)
+    ]
+    return adder, maps, torch.rand(batch, 3, height, width) * 2 - 1
+
+
+def test_what_is_asked_for_is_of_real_smoke_and_drawn_from_the_seed_alone():
+    adder, _, photos = adder_and_features()
+    first, again, other = (
+        adder.wish(photos, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
+    for name in ("amount", "colour", "latent"):
+        assert torch.equal(getattr(first, name), getattr(again, name))
+        assert not torch.equal(getattr(first, name), getattr(other, name))
+    assert [part.shape[2:] for part in first.noise] == [(20, 32), (10, 16), (5, 8), (3, 4), (2, 2)]
+    assert (adder.palette[:, 0] > 0).all() and adder.palette[:, 1:].abs().max() <= 1
+    assert len(adder.palette.unique(dim=0)) > 200
+
+
+def test_the_amount_of_smoke_is_what_was_asked_for():
+    adder, maps, photos = adder_and_features()
+    wish = adder.wish(photos, torch.Generator().manual_seed(1))
+    means = []
+    for amount in (0.1, 0.2):
+        asked = wish._replace(amount=torch.full_like(wish.amount, amount))
+        cover, airlight = adder(maps, asked)
+        means.append(density_of(cover).mean((1, 2, 3)))
+        assert cover.shape == (2, 1, 20, 32) and airlight.shape == (2, 3, 20, 32)
+    # A little is lost below the faintest opacity and above the greatest.
+    assert torch.allclose(means[0], torch.tensor(0.1), rtol=0.3)
+    assert torch.allclose(means[1], torch.tensor(0.2), rtol=0.2)
+
+
+def test_the_colour_is_what_was_asked_for_and_varies_in_lightness_alone():
+    adder, maps, photos = adder_and_features()
+    wish = adder.wish(photos, torch.Generator().manual_seed(1))
+    wish = wish._replace(colour=torch.tensor([[0.1, 0.0, -0.1]]).expand(2, 3))
+    torch.nn.init.normal_(adder.head.weight)
+    difference = adder(maps, wish)[1] - wish.colour[..., None, None]
+    assert difference.abs().max() <= 0.3 + 1e-6 and difference.std() > 0.01
+    assert torch.allclose(difference[:, :1], difference[:, 1:], atol=1e-6)
+
+
+def test_faint_smoke_is_none_and_dense_smoke_stays():
+    given = torch.tensor([0.0, 0.019, 0.02, 0.03, 0.5, 0.99])
+    cleaned = seen(given)
+    assert (cleaned[:3] == 0).all() and cleaned[5] == pytest.approx(0.99)
+    assert (cleaned.diff()[2:] > 0).all() and (cleaned <= given + 1e-6).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.0, 0.9))
+def test_what_is_composed_is_taken_apart_again(seed, most):
+    random = torch.Generator().manual_seed(seed)
+    photos = torch.rand(2, 3, 16, 24, generator=random) * 2 - 1
+    cover = torch.rand(2, 1, 8, 12, generator=random) * most
+    airlight = torch.rand(2, 3, 8, 12, generator=random) * 2 - 1
+    smoky = compose(photos, cover, airlight)
+    assert torch.allclose(take_apart(smoky, cover, airlight), photos, atol=1e-4)
+    assert torch.equal(compose(photos, 0 * cover, airlight), photos)
+
+
+def test_the_hinge_losses_are_those_of_the_paper():
+    real, made = np.array([2.0, 0.5, -1.0]), np.array([-3.0, 0.0])
+    wanted = np.maximum(0, 1 - real).mean() + np.maximum(0, 1 + made).mean()
+    scores = [torch.tensor(real)], [torch.tensor(made)]
+    assert float(losses.hinge_discriminator_loss(*scores)) == pytest.approx(wanted)
+    assert float(losses.hinge_generator_loss(scores[1])) == pytest.approx(-made.mean())
+    twice = [part * 2 for part in scores]
+    assert float(losses.hinge_discriminator_loss(*twice)) == pytest.approx(2 * wanted)
+
+
+def test_variety_asks_for_a_part_of_the_smoke_and_no_more():
+    left, right = torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)
+    left[..., :2], right[..., 2:] = 0.8, 0.8
+    assert float(losses.variety_loss(left, right, 0.6)) == 0
+    assert float(losses.variety_loss(left, left, 0.6)) == pytest.approx(0.6 * 0.4)
+
+
+def test_a_discriminator_scores_every_scale():
+    maps = [torch.randn(2, count, 9 - scale, 12) for scale, count in enumerate(FEATURES)]
+    scores = FeatureDiscriminator(FEATURES)(maps)
+    assert [score.shape for score in scores] == [(2, 1, 9 - scale, 12) for scale in range(5)]
+
+
+# --- tiny real trainings
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("photos")
+    for domain, count, first in (("clean", 12, 0), ("smoky", 10, 100)):
+        (root / domain).mkdir()
+        for number in range(count):
+            picture = scene(64, 48, seed=first + number)
+            picture.save(root / domain / f"place{number}__0.png")
+    return root
+
+
+def config_of(photos: Path, out: Path, **changes: Any) -> ComposingConfig:
+    return ComposingConfig(photos / "clean", photos / "smoky", out=out, **{**SMALL, **changes})
+
+
+@pytest.fixture(scope="module")
+def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train.run(config_of(photos, tmp_path_factory.mktemp("runs") / "gan")).run
+
+
+def test_a_run_says_what_it_is(run):
+    checkpoint = json.loads((run / "checkpoints/step-0000004/checkpoint.json").read_text())
+    assert (checkpoint["kind"], checkpoint["generator"]) == ("cyclegan", "composing")
+    rows = [row for row in read_jsonl(run / "metrics.jsonl") if "generator" in row]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert all(np.isfinite(row[name]) for row in rows for name in ("lifted", "variety", "cycle"))
+    assert (run / "samples" / "latest.jpg").exists()
+
+
+def test_the_backbone_is_frozen_and_the_generators_are_not(run):
+    from safetensors.torch import load_file
+
+    weights = load_file(run / "checkpoints/step-0000004/model.safetensors")
+    torch.manual_seed(SMALL["seed"])
+    before = load_backbone(SMALL["backbone"], "none").state_dict()
+    for name, value in before.items():
+        assert torch.equal(weights[f"backbone.{name}"], value), name
+    first = load_file(run / "checkpoints/step-0000002/model.safetensors")
+    for name in ("clean_to_smoky.head.weight", "smoky_to_clean.head.weight"):
+        assert not torch.equal(weights[name], first[name])
+        assert not torch.equal(weights[f"ema.{name}"], weights[name])
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing may catch it."""
+
+
+def test_a_killed_run_goes_on_bit_for_bit(photos, run, tmp_path, monkeypatch):
+    def kill(self: loop._Training, *arguments: Any) -> str:
+        if self.trainer.step == 3:
+            raise Killed
+        return after(self, *arguments)
+
+    after = loop._Training._after_step
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(loop._Training, "_after_step", kill)
+        train.run(config_of(photos, tmp_path / "cut"))
+    train.run(train_config()(resume=tmp_path / "cut"))
+    for name in ("model.safetensors", "state.safetensors"):
+        file = Path("checkpoints/step-0000004") / name
+        assert (tmp_path / "cut" / file).read_bytes() == (run / file).read_bytes()
+
+
+@pytest.mark.parametrize("changes", [{"composites": 0.0}, {"composites": 1.0, "ema": 0.0}])
+def test_either_kind_of_smoky_photo_is_enough(photos, tmp_path, changes):
+    made = train.run(config_of(photos, tmp_path / "gan", steps=1, **changes))
+    assert load(made.run).add_smoke(scene()).image.size == scene().size
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"composites": 1.5}, "--composites 1.5: from 0 to 1"),
+        ({"images_per_step": 1}, "--images-per-step 1: at least 2"),
+        ({"precision": "16"}, "--precision 16"),
+    ],
+)
+def test_what_cannot_work_is_said(photos, tmp_path, changes, said):
+    with pytest.raises(InputError, match=said):
+        config_of(photos, tmp_path, **changes)
+
+
+# --- the trained model
+
+
+@pytest.fixture(scope="module")
+def model(run: Path) -> SmokeModel:
+    """As after more steps: dense smoke in some places and none in others."""
+    made = load(run)
+    assert isinstance(made, ComposedModel)
+    made._pair._adder.head.weight.data.mul_(100)
+    return made
+
+
+def test_masks_are_exact_and_what_has_no_smoke_stays(model):
+    photo = scene(150, 100)
+    clean = np.asarray(photo, np.int16)
+    made = model.add_smoke(photo, seed=4)
+    change = np.abs(np.asarray(made.image, np.int16) - clean).max(2)
+    nothing = made.density == 0
+    assert model.exact_mask and nothing.any() and not nothing.all()
+    assert change[nothing].max() == 0
+    mask = np.asarray(made.mask, np.float32) / 255
+    assert np.abs(mask - (1 - np.exp(-made.density))).max() < 0.01
+    assert (change[mask > 0.5].mean() if (mask > 0.5).any() else 1) > 0
+
+
+def test_seeds_differ_strengths_grow_and_nothing_is_nothing(model):
+    photo = scene(150, 100)
+    masks = [np.asarray(model.add_smoke(photo, seed=seed).mask, np.float32) for seed in (1, 1, 2)]
+    assert np.array_equal(masks[0], masks[1]) and np.abs(masks[0] - masks[2]).mean() > 1
+    thin, dense = (model.add_smoke(photo, strength, seed=1).density for strength in (0.5, 2.0))
+    assert np.allclose(dense, 4 * thin, atol=1e-4)
+    assert np.array_equal(np.asarray(model.add_smoke(photo, 0.0).image), np.asarray(photo))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 400), (333, 17), (640, 480)])
+def test_any_size_has_smoke(model, size):
+    made = model.add_smoke(scene(*size), seed=1)
+    assert made.image.size == size and made.density.shape == size[::-1]
+    assert np.isfinite(made.density).all() and made.density.max() > 0
+
+
+def test_a_batch_is_smoky_picture_by_picture(model):
+    batch = torch.rand(2, 3, 40, 56) * 2 - 1
+    made = model.add_batch(batch, seed=3)
+    expected = batch.lerp(made.airlight, 1 - torch.exp(-made.density))
+    assert made.image.shape == batch.shape and made.image.dtype == batch.dtype
+    # Light that is scattered blurs the scene behind smoke in some.
+    assert (made.image - expected).abs().mean() < 0.05
+    assert torch.equal(model.translate(batch), model.add_batch(batch).image)
+
+
+def test_the_way_back_changes_what_the_way_there_did_and_is_of_the_same_seed(model):
+    photo = scene(150, 100)
+    first, again, other = (np.asarray(model.reconstruct(photo, seed=seed)) for seed in (1, 1, 2))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_the_data_set_has_exact_masks_and_the_photos_own_pixels(model, run, photos, tmp_path):
+    made = wisp.synth(str(photos / "clean"), out=tmp_path / "set", model=str(run), probe=False)
+    rows = read_jsonl(made.run / "train" / "metadata.jsonl")
+    assert {row["model"] for row in rows} and (made.run / "masks").is_dir()
+    source = np.asarray(Image.open(photos / "clean" / "place0__0.png"))
+    written = next((made.run).rglob("clean/place0__0*"))
+    assert np.abs(np.asarray(Image.open(written), np.int16) - source).mean() < 8
+
+
+@pytest.mark.parametrize("damage", [{"backbone": "mobilenetv2_050"}, {"backbone": "nonesuch"}])
+def test_a_checkpoint_that_does_not_fit_is_one_sentence(run, tmp_path, damage):
+    import shutil
+
+    folder = tmp_path / "step-0000004"
+    shutil.copytree(run / "checkpoints/step-0000004", folder)
+    state = json.loads((folder / "checkpoint.json").read_text())
+    (folder / "checkpoint.json").write_text(json.dumps({**state, **damage}))
+    with pytest.raises(InputError, match=r"does not hold the network it names|knows no such model"):
+        load(folder)
