@@ -24,7 +24,7 @@ from wisp.data.bank import decode_layer, encode_layer
 from wisp.errors import InputError
 from wisp.jobs import synth
 from wisp.rundir import RunDir, write_json
-from wisp.smoke import LiftedLayer, LiftedSmoke, SourceBox, lifted, opacity
+from wisp.smoke import LiftedLayer, LiftedSmoke, SourceBox, lifted, opacity, visibility
 from wisp.smoke.lifted import crop, mirror, mix, shade, shrink, smooth_airlight, stir
 from wisp.smoke.noise import Dice
 from wisp.smoke.visibility import drawn_until_seen, prominence
@@ -86,7 +86,7 @@ def test_distant_smoke_covers_a_small_part_but_can_be_seen():
         cover = opacity(layer.grid_density)
         assert 0.02 < float((cover > 0.1).float().mean()) < 0.42
         seen.append(prominence(cover, layer.grid_airlight, (scene[:, :24, :24] + 1) / 2))
-    assert min(seen) >= lifted._PROMINENT_FAR
+    assert min(seen) >= visibility.SMALL
 
 
 def test_a_source_has_no_distance():

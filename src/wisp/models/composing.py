@@ -24,10 +24,18 @@ from wisp.networks.backbone import Backbone, load_backbone
 from wisp.networks.composing import SmokeAdder
 from wisp.networks.lifter import LayerDecoder, inside, mirrored, seen
 from wisp.networks.weights import weights_of
-from wisp.smoke import RandomSmoke, RowBlocks
+from wisp.smoke import RandomSmoke, RowBlocks, opacity
 from wisp.smoke.noise import Dice
 from wisp.smoke.optics import density_of
-from wisp.smoke.procedural import size_of, thumbnail
+from wisp.smoke.procedural import scene_of, size_of, thumbnail
+from wisp.smoke.visibility import (
+    ATTEMPTS,
+    LARGE,
+    SMALL,
+    SMALL_SHARE,
+    drawn_until_seen,
+    prominence,
+)
 
 _BLOCK_ROWS = 128
 _LEAST_TRANSMISSION = 0.1
@@ -46,17 +54,25 @@ class ComposingPair(RandomSmoke):
         self._scale = scale
 
     def _draw_over(self, image: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
-        """τ [h, w] and airlight [3, h, w] that G adds, at half the scale of training."""
-        photo = self._small(image)
+        """τ [h, w] and airlight [3, h, w] that G adds, at half the scale of training.
+
+        As for layered smoke, what cannot be seen is wished for anew.
+        """
+        photo, scene = self._small(image), scene_of(image)
         with torch.inference_mode():
-            wish = self._adder.wish(photo, dice.generator)
-            return _layer(*self._adder(self._backbone.maps(photo), wish))
+            maps = self._backbone.maps(photo)
+            return drawn_until_seen(
+                lambda: _layer(*self._adder(maps, self._adder.wish(photo, dice.generator))),
+                lambda layer: prominence(opacity(layer[0]), layer[1], scene),
+                SMALL if dice.coin(SMALL_SHARE) else LARGE,
+                ATTEMPTS,
+            )
 
     def found_in(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """τ [h, w] and airlight [3, h, w] that F finds in ``image``, uint8 [H, W, 3]."""
         with torch.inference_mode():
-            opacity, airlight = self._lifter.decode(self._backbone.maps(self._small(image)))
-            return _layer(seen(opacity), airlight)
+            cover, airlight = self._lifter.decode(self._backbone.maps(self._small(image)))
+            return _layer(seen(cover), airlight)
 
     def _small(self, image: Tensor) -> Tensor:
         small = thumbnail(image, self._scale.size(*size_of(image))).clamp(-1, 1)
@@ -64,8 +80,8 @@ class ComposingPair(RandomSmoke):
         return mirrored(small[None]).to(device).contiguous(memory_format=torch.channels_last)
 
 
-def _layer(opacity: Tensor, airlight: Tensor) -> tuple[Tensor, Tensor]:
-    density, airlight = inside(density_of(opacity), airlight)
+def _layer(cover: Tensor, airlight: Tensor) -> tuple[Tensor, Tensor]:
+    density, airlight = inside(density_of(cover), airlight)
     return density[0, 0].float().cpu().clone(), airlight[0].float().cpu().clone()
 
 

@@ -26,6 +26,7 @@ _NOISE = 8
 _LATENT = 32
 _STYLE = 64
 _WIDTHS = (24, 48, 64, 64, 64)
+_BLIND = 2
 _GROUPS = 8
 _SHADING = 0.3
 _LARGEST_LOGIT = 8.0
@@ -67,15 +68,15 @@ def palette_of(smoke: LiftedSmoke, generator: torch.Generator) -> Tensor:
 
 
 class _Block(nn.Module):
-    """Features of one scale, joined with what the coarser ones came to and with noise.
+    """One scale: what the coarser ones came to, noise and, unless ``fine`` is None, features.
 
     The style scales and shifts the channels after each normalisation (FiLM, Perez et al. 2018,
     arXiv 1709.07871).
     """
 
-    def __init__(self, fine: int, coarse: int | None, channels: int) -> None:
+    def __init__(self, fine: int | None, coarse: int | None, channels: int) -> None:
         super().__init__()
-        self.lateral = nn.Conv2d(fine, channels, 1)
+        self.lateral = None if fine is None else nn.Conv2d(fine, channels, 1)
         self.reduce = None if coarse is None else nn.Conv2d(coarse, channels, 1)
         self.noise = nn.Conv2d(_NOISE, channels, 1, bias=False)
         self.style = nn.Linear(_STYLE, 4 * channels)
@@ -87,9 +88,11 @@ class _Block(nn.Module):
         self.norms = nn.ModuleList(nn.GroupNorm(_GROUPS, channels) for _ in range(2))
 
     def forward(self, fine: Tensor, coarse: Tensor | None, noise: Tensor, style: Tensor) -> Tensor:
-        x: Tensor = self.lateral(fine) + self.noise(noise)
+        x: Tensor = self.noise(noise)
+        if self.lateral is not None:
+            x = x + self.lateral(fine)
         if self.reduce is not None and coarse is not None:
-            x = x + enlarged(self.reduce(coarse), fine)
+            x = x + enlarged(self.reduce(coarse), x)
         told = self.style(style)[..., None, None].chunk(4, 1)
         for mix, norm, scale, shift in zip(
             self.mixes, self.norms, told[::2], told[1::2], strict=True
@@ -101,7 +104,8 @@ class _Block(nn.Module):
 class SmokeAdder(nn.Module):
     """G, clean → smoky: from a photo's features and a :class:`Wish` to opacity α and airlight A.
 
-    The picture is I' = (1 - α)·I + α·A. The amount of smoke is given, or it would fall back to
+    The picture is I' = (1 - α)·I + α·A. The finest scales see noise alone, and no features: the
+    scene's edges are none of the smoke's. The amount of smoke is given, or it would fall back to
     adding none; the colour is given and varies in lightness only, or smoke would be hidden in the
     scene's own colours. ``features`` are the channels of the scales, the finest (stride 2) first.
     """
@@ -110,10 +114,11 @@ class SmokeAdder(nn.Module):
 
     def __init__(self, features: Sequence[int]) -> None:
         super().__init__()
+        looks = [None] * _BLIND + list(features[_BLIND:])
         coarser = [*_WIDTHS[1:], None]
         self.blocks = nn.ModuleList(
             _Block(fine, coarse, channels)
-            for fine, coarse, channels in zip(features, coarser, _WIDTHS, strict=True)
+            for fine, coarse, channels in zip(looks, coarser, _WIDTHS, strict=True)
         )
         self.to_style = nn.Sequential(
             nn.Linear(_LATENT + 4, _STYLE), nn.ReLU(), nn.Linear(_STYLE, _STYLE), nn.ReLU()

@@ -22,12 +22,16 @@ from wisp.smoke.optics import coverage, density_of, opacity
 from wisp.smoke.placement import SourceBox, rising_plume
 from wisp.smoke.procedural import MIN_COVERAGE, SOURCE_DENSITY, PlaceableSmoke, ambient_light
 from wisp.smoke.shading import shading
-from wisp.smoke.visibility import drawn_until_seen, prominence
+from wisp.smoke.visibility import (
+    ATTEMPTS,
+    LARGE,
+    SMALL,
+    SMALL_SHARE,
+    drawn_until_seen,
+    prominence,
+)
 
-_ATTEMPTS = 6
 _VISIBLE = 0.12
-_PROMINENT = 0.12
-_PROMINENT_FAR = 0.03
 _FAR = (0.3, 0.7)
 _WINDOW_PX = (240, 160)
 """Rows and columns of a layer's piece that is laid into a plume."""
@@ -168,7 +172,7 @@ class LiftedSmoke(PlaceableSmoke):
 
     layers: Sequence[LiftedLayer]
     mixed: float = 0.25
-    distant: float = 0.3
+    distant: float = SMALL_SHARE
     shaded: bool = True
     grid_px: int = GRID_PX
     source: SourceBox | None = None
@@ -187,8 +191,8 @@ class LiftedSmoke(PlaceableSmoke):
             drawn = drawn_until_seen(
                 lambda: self._lit(dice, rows, columns, scene, distant),
                 lambda layer: prominence(layer.opacity, layer.airlight, scene),
-                _PROMINENT_FAR if distant else _PROMINENT,
-                _ATTEMPTS,
+                SMALL if distant else LARGE,
+                ATTEMPTS,
             )
         if self.shaded:
             drawn = shade(dice, drawn)
@@ -209,7 +213,7 @@ class LiftedSmoke(PlaceableSmoke):
 
     def _one(self, dice: Dice, rows: int, columns: int) -> LiftedLayer:
         """A window of a layer that holds some smoke."""
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             source = self.layers[int(dice.uniform() * len(self.layers))]
             found = crop(dice, source, rows, columns)
             if coverage(found.opacity) >= MIN_COVERAGE:
@@ -221,7 +225,7 @@ class LiftedSmoke(PlaceableSmoke):
 
     def _far(self, dice: Dice, rows: int, columns: int) -> LiftedLayer:
         """A small part of the picture under smoke of one layer."""
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             source = self.layers[int(dice.uniform() * len(self.layers))]
             scale = dice.log_uniform(*_FAR)
             found = shrink(dice, source, rows, columns, scale)
@@ -237,7 +241,7 @@ def folded_window(dice: Dice, layers: Sequence[LiftedLayer]) -> LiftedLayer:
     """A piece of the smoke in one of ``layers`` that has folds to give to a plume."""
     windows = [
         crop(dice, layers[int(dice.uniform() * len(layers))], *_WINDOW_PX, 0.5)
-        for _ in range(_ATTEMPTS)
+        for _ in range(ATTEMPTS)
     ]
     # Haze has no folds to give, and what surrounds the smoke none at all.
     window = max(windows, key=lambda one: coverage(one.opacity, 0.3) * folding(one).std())

@@ -18,6 +18,12 @@ FAINT = 0.01
 """Smoke that changes a smaller part of a picture plainly is hardly seen there (looked at, 450 px:
 of pictures at 0.006 half show their smoke)."""
 
+LARGE, SMALL = 0.12, 0.03
+"""The part of a picture that smoke has to change plainly to be kept, and that a small cloud has."""
+SMALL_SHARE = 0.3
+"""How often there is only a small cloud, far away or just beginning."""
+ATTEMPTS = 6
+
 Drawn = TypeVar("Drawn")
 
 
