@@ -144,7 +144,7 @@ def test_bad_files_are_listed_and_only_nothing_left_is_an_error(
     assert cli.main([*command, "--bootstrap", "100", "--device", "cpu"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["skipped"] == len(bad)
-    listed = json.loads((tmp_path / "e" / "inputs.json").read_text())["skipped"]
+    listed = json.loads((tmp_path / "e" / "inputs.json").read_text(encoding="utf-8"))["skipped"]
     assert {Path(entry["path"]).name for entry in listed} == bad
     only_bad = tmp_path / "bad"
     only_bad.mkdir()

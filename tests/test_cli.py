@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -22,6 +23,16 @@ def test_help_lists_every_command():
     shown = wisp("--help")
     assert shown.returncode == 0
     assert all(name in shown.stdout for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
+def test_help_is_shown_where_there_is_no_utf_8(arguments):
+    shown = subprocess.run(
+        [sys.executable, "-m", "wisp.cli", *arguments],
+        capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+    )  # fmt: skip
+    assert "wisp" in shown.stdout and "?" in shown.stdout
 
 
 def test_help_is_quick_because_it_loads_nothing_heavy():

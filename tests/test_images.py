@@ -190,7 +190,7 @@ def make_bad(folder: Path, kind: str) -> Path:
     if kind == "empty":
         path.touch()
     elif kind == "text":
-        path.write_text("Dies ist kein Foto, sondern Text – wirklich.\n" * 30)
+        path.write_text("Dies ist kein Foto, sondern Text – wirklich.\n" * 30, encoding="utf-8")
     elif kind.startswith("truncated"):
         path.write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
     elif kind == "header":

@@ -131,7 +131,7 @@ def test_distances_have_their_own_section_where_they_were_measured(page, tmp_pat
     metrics = json.loads((bare / "metrics.json").read_text())
     del metrics["distances"]
     (bare / "metrics.json").write_text(json.dumps(metrics))
-    assert "How far is synthetic" not in write_report(bare).read_text()
+    assert "How far is synthetic" not in write_report(bare).read_text(encoding="utf-8")
 
 
 def test_the_page_asks_nothing_of_any_server(page):
@@ -171,7 +171,7 @@ def test_text_from_every_json_file_is_escaped(tmp_path):
     write_json(run / "banner.json", {"text": evil, "command": evil})
     change(tmp_path / "det", "detector.json", backbone=evil, threshold_rule=evil)
     change(tmp_path / "set", "probe.json", description=evil)
-    html = write_report(run).read_text()
+    html = write_report(run).read_text(encoding="utf-8")
     assert "<img src=x" not in html
     assert html.count("&lt;img src=x") >= 8
 
@@ -506,7 +506,7 @@ def test_the_demo_folder_gets_the_evaluation_with_its_banner(tmp_path):
     write_json(run / "banner.json", {"text": "This world is rendered.", "command": "wisp demo"})
     target = write_report(tmp_path / "demo")
     assert target == tmp_path / "demo/report.html"
-    assert target.read_text() == (run / "report.html").read_text()
+    assert target.read_bytes() == (run / "report.html").read_bytes()
     assert "This world is rendered. For your own photos: wisp demo" in Page(target).words
 
 

@@ -6,6 +6,7 @@ Only what a call needs is imported: ``wisp --help`` loads no torch, no configura
 from __future__ import annotations
 
 import errno
+import io
 import json
 import math
 import os
@@ -185,6 +186,9 @@ def _unknown(name: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 success, 1 failure, 2 wrong usage or input,
     130 stopped by Ctrl-C)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal of another encoding than UTF-8 shows "?" where it has no such character.
+        sys.stdout.reconfigure(errors="replace")
     arguments = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in arguments
     arguments = [argument for argument in arguments if argument != "--json"]
