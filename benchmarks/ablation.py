@@ -45,6 +45,7 @@ def one_variant(
                 arguments.photos / "smoky",
                 out=run,
                 model="layered",
+                backbone="mobilenetv2_100",
                 weights=str(arguments.weights),
                 steps=arguments.steps,
                 seed=arguments.seed,

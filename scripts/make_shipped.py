@@ -30,7 +30,13 @@ from wisp.packing import pack_detector, pack_layered
 from wisp.rundir import machine, read_json, write_text
 
 SEED = 0
-TRAIN: dict[str, Any] = {"model": "layered", "steps": 3600, "precision": "32", "seed": SEED}
+TRAIN: dict[str, Any] = {
+    "model": "layered",
+    "backbone": "mobilenetv2_100",
+    "steps": 3600,
+    "precision": "32",
+    "seed": SEED,
+}
 SYNTH: dict[str, Any] = {"strength": "0.8:1.8", "negatives": "steam", "seed": SEED}
 CLASSIFY: dict[str, Any] = {
     "backbone": "mobilenetv2_100",
@@ -173,7 +179,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train, pack, measure, describe."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--weights", default="hub", help="ImageNet weights: hub, none or a file")
+    parser.add_argument("--weights", default="imagenet", help="as of wisp classify")
     parser.add_argument("--work", type=Path, default=Path("runs/shipped"))
     arguments = parser.parse_args(argv)
     photos, work, weights = arguments.photos, arguments.work, arguments.weights

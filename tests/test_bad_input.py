@@ -317,8 +317,9 @@ def test_an_absent_network_is_told_at_once(
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
     monkeypatch.setattr(timm, "create_model", downloads)
     said = sentence(capsys, "classify", world / "set", "--out", tmp_path / "o", *SMALL_DETECTOR)
-    assert "--weights hub" in said
+    assert "--weights imagenet: the weights of mobilenetv3_small_050 could not be fetched" in said
     assert "(ConnectionError)" in said
+    assert "take --backbone tf_efficientnet_lite0" in said
     assert "--weights FILE" in said
 
 

@@ -23,7 +23,7 @@ def lifter(name="mobilenetv2_050"):
     return SmokeLifter(load_backbone(name, "random"), channels=16)
 
 
-@pytest.mark.parametrize("name", ["mobilenetv2_050", "resnet10t"])
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "mobilenetv2_050", "resnet10t"])
 @pytest.mark.parametrize("size", [(64, 96), (32, 32)])
 def test_layers_have_half_the_size_and_lie_in_their_ranges(name, size):
     with torch.no_grad():

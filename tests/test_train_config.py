@@ -145,15 +145,17 @@ def test_resume_takes_nothing_else(words, said, capsys):
 
 def test_a_flat_configuration_is_read_as_its_models():
     small, large = (saved_train_config({**FLAT, "size": size}) for size in (128, 256))
+    distance = {"distance_backbone": "resnet50", "distance_weights": "hub"}
     assert small == RepaintingConfig(
         Path("clean"), Path("smoky"), out=Path("runs/gan"), steps=5000, size=128, width=32,
-        discriminator_width=32, seed=9, generator="resnet6",
+        discriminator_width=32, seed=9, generator="resnet6", **distance,
     )  # fmt: skip
     assert isinstance(large, RepaintingConfig) and large.generator == "resnet9"
     layered = {"model": "layered", "images_per_step": 12, "learning_rate": 0.002, "steps": 3600}
     assert saved_train_config({**FLAT, **layered, "size": 160}) == LayeredConfig(
-        Path("clean"), Path("smoky"), out=Path("runs/gan"), discriminator_width=32, seed=9
-    )
+        Path("clean"), Path("smoky"), out=Path("runs/gan"), discriminator_width=32, seed=9,
+        backbone="mobilenetv2_100", weights="hub", **distance,
+    )  # fmt: skip
 
 
 def test_the_shipped_models_configuration_is_read():

@@ -7,7 +7,7 @@ import math
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from tyro.conf import arg
 
@@ -15,6 +15,9 @@ from wisp.errors import InputError
 
 Precision = Literal["auto", "32", "bf16", "16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+BACKBONE: Final = "tf_efficientnet_lite0"
+"""The network that wisp starts from and measures on unless told otherwise; its ImageNet weights
+install with wisp (:data:`wisp.networks.installed.INSTALLED`)."""
 
 
 def required(metavar: str) -> Any:  # noqa: ANN401 - tyro's own type

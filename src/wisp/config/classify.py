@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from tyro.conf import Positional
 
 from wisp.config.checks import (
+    BACKBONE,
     Device,
     Precision,
     apply_recipe,
@@ -25,7 +26,8 @@ from wisp.config.checks import (
 # real smoke (docs/experiments.md).
 DEFAULT_STEPS: Final[dict[str, int]] = {"full": 200, "head": 600}
 
-# The public blog post wisp started from: frozen ResNet-50, head 2048-128-2, no augmentation.
+# The public blog post wisp started from (with a ResNet-50): frozen backbone, 128 units, no
+# augmentation.
 FROZEN_HEAD_RECIPE: Final[dict[str, Any]] = {
     "finetune": "head",
     "hidden": 128,
@@ -38,8 +40,8 @@ def check_pretrained_share(share: float, weights: str) -> None:
     require(0 <= share < 1, f"--pretrained-share {share}: from 0 to below 1")
     require(
         share == 0 or weights not in ("none", "random"),
-        f"--pretrained-share {share:g}: --weights {weights} are not pretrained; give --weights hub "
-        "or a file",
+        f"--pretrained-share {share:g}: --weights {weights} are not pretrained; give "
+        "--weights imagenet or a file",
     )
 
 
@@ -53,10 +55,11 @@ class ClassifyConfig:
     """Run directory to make."""
     preset: Literal["default", "frozen-head"] = "default"
     """frozen-head: backbone frozen, one hidden layer of 128 units, no augmentation."""
-    backbone: str = "resnet50"
+    backbone: str = BACKBONE
     """Any timm model."""
-    weights: str = "hub"
-    """ImageNet weights: hub, none, or a file with torchvision, timm or safetensors names."""
+    weights: str = "imagenet"
+    """imagenet (installed with wisp for the default backbone, else the model hub's), hub, none, or
+    a file of ImageNet weights with torchvision, timm or safetensors names."""
     finetune: Literal["head", "full"] = "full"
     """Train only the head on features computed once, or the whole network."""
     hidden: int = 0

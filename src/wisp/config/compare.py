@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 from tyro.conf import Positional
 
 from wisp.config.checks import (
+    BACKBONE,
     Device,
     Precision,
     check_common,
@@ -133,10 +134,10 @@ class CompareConfig:
     mixtures a+b; name=PATH."""
     seeds: int = 3
     """Repetitions, each with its own data sets and trainings."""
-    backbone: str = "resnet50"
+    backbone: str = BACKBONE
     """Any timm model."""
-    weights: str = "hub"
-    """ImageNet weights: hub, none, or a file with torchvision, timm or safetensors names."""
+    weights: str = "imagenet"
+    """imagenet, hub, none, or a file (see classify)."""
     size: int = 224
     """Pictures are brought to size x size [px]."""
     members: int = 1

@@ -1,4 +1,4 @@
-"""Image features from any timm model, with weights from the hub or from a file."""
+"""Image features from any timm model, with weights that are installed, the hub's, or a file's."""
 
 from __future__ import annotations
 
@@ -17,12 +17,8 @@ from timm.models import group_parameters
 from torch import Tensor, nn
 
 from wisp.errors import InputError
-from wisp.networks.weights import (
-    check_fit,
-    is_torchvision_mobilenet_v2,
-    mobilenet_v2_name,
-    read_state,
-)
+from wisp.networks.installed import INSTALLED, installed_weights
+from wisp.networks.weights import check_fit, read_state, to_timm_name
 
 _RANDOM_SEED = 0
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -191,8 +187,9 @@ def _create(name: str, size: int | None, pretrained: bool, prefix: str) -> nn.Mo
 def _load_file(net: nn.Module, name: str, path: Path, prefix: str) -> None:
     state = read_state(path, f"{prefix}weights")
     wanted = net.state_dict()
-    if is_torchvision_mobilenet_v2(state) and "conv_stem.weight" in wanted:
-        state = {mobilenet_v2_name(key): tensor for key, tensor in state.items()}
+    rename = to_timm_name(state)
+    if rename is not None and "conv_stem.weight" in wanted:
+        state = {rename(key): tensor for key, tensor in state.items()}
     classifier = _timm(net).pretrained_cfg.get("classifier") or ()
     heads = (classifier,) if isinstance(classifier, str) else cast(tuple[str, ...], classifier)
     # torchvision and older timm releases call the classifier differently.
@@ -208,15 +205,17 @@ def _load_file(net: nn.Module, name: str, path: Path, prefix: str) -> None:
 
 
 def load_backbone(
-    name: str, weights: str | Path = "hub", size: int | None = None, prefix: str = "--"
+    name: str, weights: str | Path = "imagenet", size: int | None = None, prefix: str = "--"
 ) -> Backbone:
     """A timm model as a feature extractor.
 
     Args:
         name: any timm model, such as ``resnet50``, ``mobilenetv2_100``, ``convnext_tiny``.
-        weights: ``hub`` (ImageNet, downloaded once), ``none`` (initialised from the present
-            random state), ``random`` (initialised always alike, for distances), or a file with
-            timm's or torchvision's names (torchvision: ResNets and mobilenet_v2).
+        weights: ``imagenet`` (those that install with wisp if there are some for ``name``, which
+            is in :data:`~wisp.networks.installed.INSTALLED`, else the hub's), ``hub`` (ImageNet,
+            downloaded once), ``none`` (initialised from the present random state), ``random``
+            (initialised always alike, for distances), or a file with timm's names, torchvision's
+            (ResNets and mobilenet_v2), or those of efficientnet_lite0 as it is installed.
         size: side of the pictures [px]; needed only by models with a fixed input size.
         prefix: what stands before ``backbone`` and ``weights`` in the flags that errors name.
 
@@ -224,6 +223,9 @@ def load_backbone(
     fit, and HubUnreachableError when the hub does not give the weights.
     """
     _require_known(name, prefix)
+    asked = str(weights)
+    if asked == "imagenet":
+        weights = installed_weights(name) or "hub"
     if str(weights) == "hub":
         try:
             _require_hub(name)
@@ -232,10 +234,11 @@ def load_backbone(
             raise
         except Exception as error:  # any of four network libraries may be the one to fail
             raise HubUnreachableError(
-                f"{prefix}weights hub: the weights of {name} could not be fetched "
-                f"({type(error).__name__}); get a file where there is a network (timm, "
-                f"torchvision or safetensors names) and give {prefix}weights FILE, or "
-                f"{prefix}weights none to start from scratch"
+                f"{prefix}weights {asked}: the weights of {name} could not be fetched from the "
+                f"model hub ({type(error).__name__}); take {prefix}backbone "
+                f"{' or '.join(INSTALLED)}, whose {prefix}weights imagenet install with wisp, or "
+                f"get a file where there is a network (timm, torchvision or safetensors names) "
+                f"and give {prefix}weights FILE, or {prefix}weights none to start from scratch"
             ) from None
     elif str(weights) == "random":
         with torch.random.fork_rng(devices=[]):

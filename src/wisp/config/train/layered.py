@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Literal
 
-from wisp.config.checks import require_at_least
+from wisp.config.checks import BACKBONE, require_at_least
 from wisp.config.train.shared import MODEL, TrainConfig
 
 
@@ -23,10 +23,10 @@ class LayeredConfig(TrainConfig):
     learning_rate: float = 2e-3
     precision: Literal["auto", "32", "bf16"] = "auto"
     """Arithmetic; auto is bfloat16 on GPUs that have it, else float32."""
-    backbone: str = "mobilenetv2_100"
+    backbone: str = BACKBONE
     """timm network that lifts the smoke (convolutional, with features of 5 scales)."""
-    weights: str = "hub"
-    """Its ImageNet weights: hub, none, or a file (torchvision, timm, safetensors)."""
+    weights: str = "imagenet"
+    """Its weights: imagenet, hub, none, or a file (see classify)."""
     lift_supervised: float = 1.0
     """Weight of the losses on clean photos under known, procedural smoke."""
     lift_identity: float = 1.5

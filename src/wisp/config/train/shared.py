@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from tyro.conf import Positional, arg
 
 from wisp.config.checks import (
+    BACKBONE,
     Device,
     Precision,
     check_common,
@@ -78,10 +79,10 @@ class TrainConfig:
     """Photos of each domain kept out of training, for samples and distance."""
     distance_every: int = 0
     """Steps between measurements of the kernel distance to the real smoky photos (0: off)."""
-    distance_backbone: str = "resnet50"
+    distance_backbone: str = BACKBONE
     """timm backbone whose features the distance is measured on."""
-    distance_weights: str = "hub"
-    """Its weights: hub, a file, or random."""
+    distance_weights: str = "imagenet"
+    """Its weights: imagenet, hub, a file (see classify), or random."""
     patience: int = 0
     """Stop early after so many distance measurements without a better one (0: never)."""
 
