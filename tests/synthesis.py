@@ -36,8 +36,9 @@ def write_photos(folder):
 
 
 def make(photos, out, **options):
-    options.setdefault("probe", False)
-    return synth.run(SynthConfig((str(photos),), out=out, **options))
+    return synth.run(
+        SynthConfig((str(photos),), out=out, **{"model": "procedural", "probe": False, **options})
+    )
 
 
 def rows_of(out):

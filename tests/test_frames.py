@@ -164,7 +164,9 @@ def photos(tmp_path):
 
 
 def make(photos, out, **options):
-    options = {"frames": 3, "probe": False, "strength": "0.5:1.5", **options}
+    options = {
+        "model": "procedural", "frames": 3, "probe": False, "strength": "0.5:1.5", **options
+    }  # fmt: skip
     return synth.run(SynthConfig((str(photos),), out=out, **options))
 
 

@@ -15,7 +15,7 @@ import timm
 import torch
 from PIL import Image
 
-from labelled import write_set
+from labelled import write_class, write_set
 from wisp import cli
 from wisp.config import ClassifyConfig, CompareConfig, LayeredConfig, RepaintingConfig
 from wisp.detectors import load_detector
@@ -23,7 +23,7 @@ from wisp.models.lifters import load_lifter
 from wisp.networks import backbone as backbones
 from wisp.networks.backbone import HubUnreachableError, load_backbone
 from wisp.networks.installed import INSTALLED, installed_weights
-from wisp.rundir import read_json
+from wisp.rundir import read_json, read_jsonl
 
 NAME = "tf_efficientnet_lite0"
 MILITARY_UNIFORM = 652
@@ -96,11 +96,14 @@ def test_no_code_of_their_package_runs() -> None:
 
 
 @pytest.mark.usefixtures("offline")
-def test_a_detector_needs_nothing_but_a_data_set(
+def test_clean_photos_are_all_that_a_detector_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dataset = write_set(tmp_path / "set", 8)
-    run = tmp_path / "run"
+    clean, dataset, run = (tmp_path / name for name in ("clean", "dataset", "run"))
+    write_class(clean, 12, smoky=False)
+    assert cli.main(["synth", str(clean), "--out", str(dataset), "--no-probe"]) == 0
+    made_by = {row["model"] for row in read_jsonl(dataset / "metadata.jsonl")}
+    assert made_by == {None, "layered"}
     assert cli.main(["classify", str(dataset), "--out", str(run), "--steps", "2"]) == 0
     assert read_json(run / "detector.json")["backbone"] == NAME
     given = read_json(run / "config.json")

@@ -124,7 +124,10 @@ def render(*photo):
         threading.Event().wait()  # to be killed
     return render_photo(*photo)
 job.render_photo = render
-synth.run(SynthConfig((sys.argv[1],), out=Path(sys.argv[2]), probe=False, workers=1, per_photo=3))
+synth.run(
+    SynthConfig((sys.argv[1],), out=Path(sys.argv[2]), model="procedural", probe=False, workers=1,
+                per_photo=3)
+)
 """
 
 

@@ -5,10 +5,10 @@ detector on real smoke. One function per command, with the command's flags as ar
 
     import wisp
 
-    wisp.synth(("photos/",), out="dataset", model="procedural")
+    wisp.synth(("photos/",), out="dataset")
     wisp.classify(("dataset",), out="runs/detector")
     wisp.evaluate("runs/detector", ("real/",), out="runs/eval")
-    smoky = wisp.load("procedural").add_smoke("photo.jpg", strength=0.8, seed=1)
+    smoky = wisp.load("layered").add_smoke("photo.jpg", strength=0.8, seed=1)
 
 Importing wisp loads nothing heavy; torch comes with the first call.
 """

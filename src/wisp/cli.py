@@ -42,7 +42,7 @@ stdout (all else goes to stderr). Exit codes: 0 success, 1 failure, 2 wrong usag
 130 stopped by Ctrl-C.
 
 Start:  wisp demo
-Then:   wisp synth clean/ --model layered --out dataset
+Then:   wisp synth clean/ --out dataset
         wisp classify dataset --out runs/detector
         wisp evaluate runs/detector real/ --out runs/eval
 """

@@ -31,9 +31,9 @@ class SynthConfig:
     """Clean photos: folders (searched recursively), files or globs."""
     out: Path = Path("dataset")
     """Data set directory to make."""
-    model: str = "procedural"
-    """Where the smoke comes from: procedural, layered (ships with wisp; ./layered is a folder of
-    that name), or a run, checkpoint, bank or generator file."""
+    model: str = "layered"
+    """Where the smoke comes from: layered (real smoke, ships with wisp; ./layered is a folder of
+    that name), procedural (computed), or a run, checkpoint, bank or generator file."""
     strength: str = "1"
     """Optical density relative to the model's own: a number, or a range such as 0.4:1.6."""
     per_photo: int = 1

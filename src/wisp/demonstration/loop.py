@@ -14,7 +14,7 @@ from wisp.progress import format_duration, say
 from wisp.rundir import RunDir, read_json, write_json
 
 OWN_PHOTOS = """\
-wisp synth    clean/ --model layered --out dataset
+wisp synth    clean/ --out dataset
 wisp classify dataset --out runs/detector
 wisp evaluate runs/detector real/ --out runs/eval"""
 
