@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Literal
 
-from wisp.config.checks import require, require_at_least
+from wisp.config.checks import BACKBONE, require, require_at_least
 from wisp.config.train.shared import MODEL, TrainConfig
 
 
@@ -30,10 +30,10 @@ class ComposingConfig(TrainConfig):
     """Arithmetic; auto is bfloat16 on GPUs that have it, else float32."""
     generator: Literal["composing"] = "composing"
     """composing, or resnet6 and resnet9, which repaint the photo (see their --help)."""
-    backbone: str = "mobilenetv2_100"
+    backbone: str = BACKBONE
     """timm network whose frozen features all four networks look through (with 5 scales)."""
-    weights: str = "hub"
-    """Its ImageNet weights: hub, none, or a file (torchvision, timm, safetensors)."""
+    weights: str = "imagenet"
+    """Its weights: imagenet, hub, none, or a file (see classify)."""
     composites: float = 0.6
     """Part of each step's smoky photos that are clean ones under smoke of the layers that ship:
     both domains then show the same places, and differ in smoke alone."""
