@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from wisp import cli
+from wisp.demonstration.first import PHOTOS, first_pictures
 from wisp.errors import StoppedError
 from wisp.jobs import classify, synth, train
 from wisp.rundir import read_json, read_jsonl
@@ -27,14 +31,11 @@ def test_the_demo_runs_the_whole_loop_and_its_report_shows_what_was_measured(tmp
     assert shown.returncode == 0, shown.stderr[-2000:]
     result = json.loads(shown.stdout.strip().splitlines()[-1])
     assert 0 < result["train_seconds"] < result["seconds"]
-    assert read_json(out / "gan" / "result.json")["steps"] == 500
-    cycle = [
-        row["cycle_clean"]
-        for row in read_jsonl(out / "gan" / "metrics.jsonl")
-        if "cycle_clean" in row
-    ]
-    assert sum(cycle[-3:]) < sum(cycle[:3])
+    assert read_json(out / "gan" / "result.json")["steps"] == 150
+    found = [row["lifted"] for row in read_jsonl(out / "gan" / "metrics.jsonl") if "lifted" in row]
+    assert sum(found[-2:]) < sum(found[:2])
     measured = read_json(out / "eval" / "metrics.json")
+    assert measured["auroc"]["value"] >= 0.95
     assert result["metrics"]["auroc"] == measured["auroc"]
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "This world is rendered" in page
@@ -58,6 +59,7 @@ def test_ctrl_c_ends_the_demo(tmp_path, monkeypatch, capsys, stopped_in):
 
     made = SimpleNamespace(run=tmp_path / "made", stopped="interrupted")
     monkeypatch.setattr("wisp.demonstration.world.build_world", lambda *_, **__: None)
+    monkeypatch.setattr("wisp.demonstration.first.first_pictures", lambda *_: None)
     monkeypatch.setattr("wisp.report.write_report", lambda run: run)
     for job in (train, synth, classify):
         monkeypatch.setattr(job, "run", lambda _: made)
@@ -68,3 +70,19 @@ def test_ctrl_c_ends_the_demo(tmp_path, monkeypatch, capsys, stopped_in):
     assert "wisp: stopped; the same command begins the demo anew" in said
     assert "--resume" not in said
     assert not (tmp_path / "demo" / "result.json").exists()
+
+
+def test_the_first_pictures_show_smoke_and_tell_both_from_each_other(tmp_path, capsys):
+    sheet = first_pictures(tmp_path / "first", seed=0)
+    said = capsys.readouterr().err
+    names = [photo.stem for photo in PHOTOS.glob("*.jpg")]
+    assert len(names) == 3
+    for name in names:
+        clean, smoky = (
+            np.asarray(Image.open(tmp_path / "first" / f"{name}{part}.jpg"), np.int16)
+            for part in ("", "-smoky")
+        )
+        assert np.abs(smoky - clean).mean() > 5
+        assert re.search(rf"{name}.jpg +0\.\d\d  clean", said)
+        assert re.search(rf"{name}-smoky.jpg +0\.\d\d  smoky", said)
+    assert Image.open(sheet).size == (3 * 406 - 6, 2 * 273 - 6)

@@ -10,7 +10,7 @@ from wisp.config.checks import Device, check_common, normalise
 
 @dataclasses.dataclass(frozen=True)
 class DemoConfig:
-    """The whole loop on a small rendered world, in about four minutes on two cores."""
+    """Smoke in real photos, then the whole loop on a small rendered world: minutes on two cores."""
 
     out: Path = Path("wisp-demo")
     """Folder to make."""

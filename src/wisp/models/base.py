@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from wisp.errors import InputError
 from wisp.images import decode
-from wisp.smoke import SmokyBatch
+from wisp.smoke import LiftedLayer, SmokyBatch
 
 ImageInput = Image.Image | str | Path | NDArray[np.uint8]
 """A PIL image, a path, or uint8 [H, W, 3] (or [H, W], grey)."""
@@ -93,6 +93,11 @@ class SmokeModel(abc.ABC):
         for a strength that is no number ≥ 0 or fewer frames than one.
         """
         raise InputError(f"{self.name} makes smoke for a still picture and cannot move it")
+
+    def layers(self, pixels: NDArray[np.uint8], seed: int) -> Sequence[LiftedLayer]:
+        """Smoke as this model makes it for ``pixels`` [H, W, 3], to lend look-alikes its texture:
+        what only smoke has, a detector takes for smoke. None where real layers serve as well."""
+        return ()
 
     @abc.abstractmethod
     def translate(self, batch: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ full photo as all other smoke is. Imports timm, which :mod:`wisp.models.loading`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from wisp.networks.backbone import Backbone, load_backbone
 from wisp.networks.composing import SmokeAdder
 from wisp.networks.lifter import LayerDecoder, inside, mirrored, seen
 from wisp.networks.weights import weights_of
-from wisp.smoke import RandomSmoke, RowBlocks, opacity
+from wisp.smoke import LiftedLayer, RandomSmoke, RowBlocks, opacity
 from wisp.smoke.noise import Dice
 from wisp.smoke.optics import density_of
 from wisp.smoke.procedural import scene_of, size_of, thumbnail
@@ -39,6 +39,7 @@ from wisp.smoke.visibility import (
 
 _BLOCK_ROWS = 128
 _LEAST_TRANSMISSION = 0.1
+_LENT = 3
 
 
 class ComposingPair(RandomSmoke):
@@ -53,7 +54,7 @@ class ComposingPair(RandomSmoke):
         self._backbone, self._adder, self._lifter = backbone, adder, lifter
         self._scale = scale
 
-    def _draw_over(self, image: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
+    def draw(self, image: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
         """τ [h, w] and airlight [3, h, w] that G adds, at half the scale of training.
 
         As for layered smoke, what cannot be seen is wished for anew.
@@ -67,6 +68,9 @@ class ComposingPair(RandomSmoke):
                 SMALL if dice.coin(SMALL_SHARE) else LARGE,
                 ATTEMPTS,
             )
+
+    def _draw_over(self, image: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
+        return self.draw(image, dice)
 
     def found_in(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """τ [h, w] and airlight [3, h, w] that F finds in ``image``, uint8 [H, W, 3]."""
@@ -94,6 +98,12 @@ class ComposedModel(DrawnModel):
         self.computing = Computing()
         if engine is not None:
             self.computing = Computing(str(engine.device), engine.precision, engine.why)
+
+    def layers(self, pixels: NDArray[np.uint8], seed: int) -> Sequence[LiftedLayer]:
+        """A few draws of G."""
+        image, dice = torch.from_numpy(pixels), Dice(torch.Generator().manual_seed(seed))
+        with torch_threads(1):
+            return [LiftedLayer(*self._pair.draw(image, dice)) for _ in range(_LENT)]
 
     def reconstruct(self, image: ImageInput, seed: int = 0) -> Image.Image:
         """Clean → smoky → clean: the smoke of ``seed`` laid, then found and taken off again."""

@@ -89,8 +89,8 @@ class _Block(nn.Module):
 
     def forward(self, fine: Tensor, coarse: Tensor | None, noise: Tensor, style: Tensor) -> Tensor:
         x: Tensor = self.noise(noise)
-        if self.lateral is not None:
-            x = x + self.lateral(fine)
+        if self.lateral is not None:  # smoothed: strides of the frozen network alias in flat skies
+            x = x + self.lateral(F.avg_pool2d(fine, 3, 1, 1, count_include_pad=False))
         if self.reduce is not None and coarse is not None:
             x = x + enlarged(self.reduce(coarse), x)
         told = self.style(style)[..., None, None].chunk(4, 1)

@@ -103,7 +103,9 @@ def render_photo(job: Job, photo: Photo) -> list[Row]:
     pixels = _pixels(image)
     del image
     repaint = job.model.reconstruct if job.reconstruct else None
-    rows += write_negative(job.config, job.out, photo, pixels, quality, job.layers, repaint)
+    rows += write_negative(
+        job.config, job.out, photo, pixels, quality, job.layers, repaint, job.model
+    )
     for copy in range(1, job.config.per_photo + 1):
         last = copy == job.config.per_photo
         rows += _render_smoky(job, photo, copy, pixels if last else pixels.copy(), quality)
@@ -134,11 +136,13 @@ def write_negative(
     quality: int | JpegRecipe,
     layers: Sequence[LiftedLayer],
     repaint: Callable[[Image.Image], Image.Image] | None = None,
+    model: SmokeModel | None = None,
 ) -> list[Row]:
     """Write the look-alike of ``photo`` that ``config`` asks for; its row, or none if it does not.
 
-    ``pixels`` are kept; ``layers`` are those of :func:`layers_for`. ``repaint`` sends a picture
-    through a generator pair. That comes last, as with the smoky pictures: a blur over a generator's
+    ``pixels`` are kept; ``layers`` are those of :func:`layers_for`, which a ``model`` with smoke of
+    its own lends to every other look-alike. ``repaint`` sends a picture through a generator pair.
+    That comes last, as with the smoky pictures: a blur over a generator's
     traces, or traces over a blur, would give the class away.
     """
     drawn = picture_negative(config, photo)
@@ -146,7 +150,8 @@ def write_negative(
         return []
     kind, seed = drawn
     changed = pixels.copy()
-    _add_lookalike(kind, changed, seed, layers)
+    own = model.layers(pixels, seed) if model is not None and layers and seed % 2 else ()
+    _add_lookalike(kind, changed, seed, own or layers)
     image = Image.fromarray(changed)
     if repaint is not None:
         image = repaint(image)
