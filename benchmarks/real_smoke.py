@@ -2,7 +2,7 @@
 
 For each seed: `wisp synth` on the clean photos, `wisp classify`, `wisp evaluate` on every real set.
 
-    python benchmarks/real_smoke.py PHOTOS --weights FILE --model procedural --out result.json
+    python benchmarks/real_smoke.py PHOTOS --model procedural --out result.json
 
 PHOTOS holds `clean/` and `real_validation/SET/{clean,smoky}`; the real sets are never trained on.
 Further settings: `--synth strength='"0.5:1.5"' --classify steps=200`. Runs that are finished in
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import wisp
+from wisp.config.checks import BACKBONE
 from wisp.rundir import machine, read_json, write_json
 
 
@@ -27,9 +28,9 @@ class Settings:
     """What is the same for every seed; ``synth`` and ``classify``: further settings of theirs."""
 
     photos: Path
-    weights: Path
+    weights: str
     model: str = "procedural"
-    backbone: str = "mobilenetv2_100"
+    backbone: str = BACKBONE
     synth: dict[str, Any] = dataclasses.field(default_factory=dict)
     classify: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -99,8 +100,8 @@ def main() -> None:
     """Run every seed, print a line each, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--backbone", default="mobilenetv2_100")
+    parser.add_argument("--weights", default="imagenet")
+    parser.add_argument("--backbone", default=BACKBONE)
     parser.add_argument("--model", default="procedural")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--work", type=Path, default=Path("runs/real_smoke"))

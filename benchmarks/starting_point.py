@@ -6,7 +6,7 @@ sides) and by *group*. Beside the validation accuracy stands what the same detec
 smoke.
 Runs that are finished in --work are not repeated, and the result is written after each.
 
-    python benchmarks/starting_point.py PHOTOS --gan RUN --weights FILE --out result.json
+    python benchmarks/starting_point.py PHOTOS --gan RUN --out result.json
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import wisp
+from wisp.config.checks import BACKBONE
 from wisp.rundir import machine, read_json, write_json
 
 
@@ -34,8 +35,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("photos", type=Path)
     parser.add_argument("--gan", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--backbone", default="mobilenetv2_100")
+    parser.add_argument("--weights", default="imagenet")
+    parser.add_argument("--backbone", default=BACKBONE)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--work", type=Path, default=Path("runs/starting_point"))
     parser.add_argument("--out", type=Path, required=True)

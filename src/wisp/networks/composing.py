@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from wisp.networks.lifter import MAX_OPACITY, STRIDE, enlarged, seen
+from wisp.networks.lifter import STRIDE, enlarged, seen
 from wisp.smoke.lifted import LiftedLayer, LiftedSmoke, relight
 from wisp.smoke.noise import Dice
 from wisp.smoke.procedural import scene_of
@@ -29,6 +29,8 @@ _WIDTHS = (24, 48, 64, 64, 64)
 _BLIND = 2
 _GROUPS = 8
 _SHADING = 0.3
+_DENSEST = 0.85
+"""At strength 1. What is behind denser smoke is lost, and F could not give it back."""
 _LARGEST_LOGIT = 8.0
 _PALETTE = 512
 _LEAST_AMOUNT = 0.02
@@ -155,7 +157,7 @@ class SmokeAdder(nn.Module):
         )
 
     def forward(self, features: Sequence[Tensor], wish: Wish) -> tuple[Tensor, Tensor]:
-        """Opacity [B, 1, h, w] in [0, 0.99) and airlight [B, 3, h, w] in [-1, 1] at half the size.
+        """Opacity [B, 1, h, w] in [0, 0.85) and airlight [B, 3, h, w] in [-1, 1] at half the size.
 
         With logits l, e = exp(l) and the amount a: τ = a·e / mean(e). What is fainter than R sees,
         0.02, is exactly none.
@@ -171,7 +173,7 @@ class SmokeAdder(nn.Module):
         density = wish.amount.view(-1, 1, 1, 1) * extent / extent.mean((2, 3), keepdim=True)
         lightness = _SHADING * torch.tanh(told[:, 1:])
         airlight = (wish.colour[..., None, None] + lightness).clamp(-1, 1)
-        return seen(-MAX_OPACITY * torch.expm1(-density)), airlight
+        return seen(-_DENSEST * torch.expm1(-density)), airlight
 
 
 class FeatureDiscriminator(nn.Module):

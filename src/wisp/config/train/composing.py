@@ -18,7 +18,7 @@ class ComposingConfig(TrainConfig):
     """
 
     model: Annotated[Literal["cyclegan"], MODEL] = "cyclegan"
-    steps: int = 1200
+    steps: int = 1000
     size: int = 128
     images_per_step: int = 8
     learning_rate: float = 4e-4
@@ -37,7 +37,7 @@ class ComposingConfig(TrainConfig):
     composites: float = 0.6
     """Part of each step's smoky photos that are clean ones under smoke of the layers that ship:
     both domains then show the same places, and differ in smoke alone."""
-    lambda_cycle: float = 4.0
+    lambda_cycle: float = 8.0
     """Weight of getting the clean photo back."""
     lambda_lift: float = 2.0
     """Weight of finding again the smoke that was laid."""
