@@ -64,6 +64,7 @@ def main() -> None:
                         (dataset,),
                         out=work / "detector",
                         preset="frozen-head",
+                        size=224,
                         backbone=arguments.backbone,
                         weights=str(arguments.weights),
                         split=split,

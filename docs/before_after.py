@@ -1,33 +1,54 @@
-"""Make `docs/before-after.jpg` from a finished `wisp demo`: rendered pictures only.
+"""Make `docs/before-after.jpg` and `docs/cyclegan.jpg`.
 
-    python docs/before_after.py wisp-demo
+    python docs/before_after.py runs/gan
 
-Columns are the first validation pictures of the demo's gallery (drawn at random there); rows are
-the picture itself and with procedural smoke.
+The photos are those of `wisp demo`, CC0 or in the public domain (src/wisp/demonstration/photos says
+whose). Columns of the first: the photo, layered smoke as it ships (seed 0), smoke of the CycleGAN
+`runs/gan` (`wisp train`, seed 1). Columns of the second: the photo and the CycleGAN's seeds 0 to 4.
+None was left out.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 from PIL import Image
 
-TILE_PX, GAP_PX, COLUMNS = 160, 4, 6
+import wisp
+from wisp.demonstration.first import PHOTOS
+
+TILE_PX, GAP_PX = (240, 160), 4
+HERE = Path(__file__).parent
 
 
-def main(demo: Path) -> None:
-    """Read the gallery of ``demo``, write the picture beside this file."""
-    gallery = demo / "dataset-procedural" / "gallery"
-    entries = json.loads((gallery / "index.json").read_text())[:COLUMNS]
-    step = TILE_PX + GAP_PX
-    sheet = Image.new("RGB", (len(entries) * step - GAP_PX, 2 * step - GAP_PX), "white")
-    for column, entry in enumerate(entries):
-        for row, state in enumerate(("before", "after")):
-            with Image.open(gallery / entry[state]) as picture:
-                sheet.paste(picture.resize((TILE_PX, TILE_PX)), (column * step, row * step))
-    sheet.save(Path(__file__).parent / "before-after.jpg", quality=88)
+def sheet(rows: list[list[Image.Image]], path: Path, tile_px: tuple[int, int]) -> None:
+    """Write ``rows`` of pictures as one."""
+    wide, tall = (side + GAP_PX for side in tile_px)
+    size = (len(rows[0]) * wide - GAP_PX, len(rows) * tall - GAP_PX)
+    whole = Image.new("RGB", size, "white")
+    for down, row in enumerate(rows):
+        for across, picture in enumerate(row):
+            tile = picture.resize(tile_px, Image.Resampling.LANCZOS)
+            whole.paste(tile, (across * wide, down * tall))
+    whole.save(path, quality=88)
+
+
+def main(run: Path) -> None:
+    """Read the photos, write both sheets beside this file."""
+    photos = [Image.open(path).convert("RGB") for path in sorted(PHOTOS.glob("*.jpg"))]
+    layered, gan = wisp.load("layered"), wisp.load(run)
+    first = [
+        [photo, layered.add_smoke(photo, seed=0).image, gan.add_smoke(photo, seed=1).image]
+        for photo in photos
+    ]
+    sheet(
+        [list(column) for column in zip(*first, strict=True)], HERE / "before-after.jpg", (280, 187)
+    )
+    second = [
+        [photo, *(gan.add_smoke(photo, seed=seed).image for seed in range(5))] for photo in photos
+    ]
+    sheet(second, HERE / "cyclegan.jpg", TILE_PX)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def test_reference_switches_every_extra_off():
 def test_a_detector_trains_longer_where_only_its_head_does():
     whole, head = (config.ClassifyConfig(Path("d"), out=Path("r"), finetune=part) for part in
                    ("full", "head"))  # fmt: skip
-    assert (whole.most_steps, head.most_steps) == (200, 600)
+    assert (whole.most_steps, head.most_steps) == (100, 600)
     assert dataclasses.replace(head, steps=40).most_steps == 40
     with pytest.raises(InputError, match="--steps 0: at least 1"):
         dataclasses.replace(head, steps=0)

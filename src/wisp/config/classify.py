@@ -24,7 +24,7 @@ from wisp.config.checks import (
 
 # Longer, a whole network goes on learning what is particular to synthetic smoke, and gets worse on
 # real smoke (docs/experiments.md).
-DEFAULT_STEPS: Final[dict[str, int]] = {"full": 200, "head": 600}
+DEFAULT_STEPS: Final[dict[str, int]] = {"full": 100, "head": 600}
 
 # The public blog post wisp started from (with a ResNet-50): frozen backbone, 128 units, no
 # augmentation.
@@ -64,13 +64,13 @@ class ClassifyConfig:
     """Train only the head on features computed once, or the whole network."""
     hidden: int = 0
     """Units of a hidden layer in the head (0: none)."""
-    size: int = 224
+    size: int = 160
     """Pictures are brought to size x size [px]."""
     members: int = 1
     """Detectors to train, each on its own, whose logits are averaged: steadier, and so many times
     as slow."""
     steps: Annotated[int | None, optional("INT")] = None
-    """Optimizer steps at most; default: 200, with --finetune head 600."""
+    """Optimizer steps at most; default: 100, with --finetune head 600."""
     images_per_step: int = 32
     """Pictures per step."""
     learning_rate: float = 1e-3

@@ -138,7 +138,7 @@ class CompareConfig:
     """Any timm model."""
     weights: str = "imagenet"
     """imagenet, hub, none, or a file (see classify)."""
-    size: int = 224
+    size: int = 160
     """Pictures are brought to size x size [px]."""
     members: int = 1
     """Detectors of each seed whose logits are averaged (see classify)."""
