@@ -19,7 +19,7 @@ TRAIN = config.RepaintingConfig(Path("clean"), Path("smoky"), out=Path("run"))
     "made",
     [
         TRAIN,
-        config.LayeredConfig(Path("clean"), Path("smoky"), out=Path("run"), lift_cycle=0.5),
+        config.LayeredConfig(Path("clean"), Path("smoky"), out=Path("run"), lift_identity=0.5),
         config.SynthConfig(("photos",), out=Path("d"), strength="0.5:2", per_photo=3),
         config.ClassifyConfig((Path("a"), Path("b")), out=Path("d"), preset="frozen-head"),
         config.EvaluateConfig(Path("d"), (Path("real"),), out=Path("e"), threshold=0.25),

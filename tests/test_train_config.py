@@ -54,7 +54,7 @@ def test_a_model_has_its_configuration(asked, kind):
 
 
 WRONG = [
-    ({"lift_cycle": 0.5}, "--lift-cycle: is for --model layered, not cyclegan; leave it out"),
+    ({"lift_identity": 0.5}, "--lift-identity: is for --model layered, not cyclegan; leave it out"),
     (
         {"model": "layered", "width": 32},
         "--width: is for --model cyclegan, not layered; leave it out",
@@ -99,8 +99,8 @@ def test_what_nobody_takes_is_a_type_error():
     [
         (["--steps", "5"], ComposingConfig(Path("c"), Path("s"), out=Path("r"), steps=5)),
         (
-            ["--model", "layered", "--lift_cycle", "0.5"],
-            LayeredConfig(Path("c"), Path("s"), out=Path("r"), lift_cycle=0.5),
+            ["--model", "layered", "--lift_identity", "0.5"],
+            LayeredConfig(Path("c"), Path("s"), out=Path("r"), lift_identity=0.5),
         ),
         (["--reference"], RepaintingConfig(Path("c"), Path("s"), out=Path("r"), reference=True)),
     ],
@@ -116,8 +116,8 @@ def test_flags_are_keywords(words, made, monkeypatch):
 @pytest.mark.parametrize(
     ("asked", "shown", "hidden"),
     [
-        ([], "--lambda-cycle", "--lift-cycle"),
-        (["--model", "layered"], "--lift-cycle", "--lambda-cycle"),
+        ([], "--lambda-cycle", "--lift-identity"),
+        (["--model", "layered"], "--lift-identity", "--lambda-cycle"),
     ],
 )
 def test_help_shows_one_model_and_leads_to_the_other(asked, shown, hidden, capsys):
@@ -153,7 +153,7 @@ def test_a_flat_configuration_is_read_as_its_models():
     assert isinstance(large, RepaintingConfig) and large.generator == "resnet9"
     layered = {"model": "layered", "images_per_step": 12, "learning_rate": 0.002, "steps": 3600}
     assert saved_train_config({**FLAT, **layered, "size": 160}) == LayeredConfig(
-        Path("clean"), Path("smoky"), out=Path("runs/gan"), discriminator_width=32, seed=9,
+        Path("clean"), Path("smoky"), out=Path("runs/gan"), seed=9,
         backbone="mobilenetv2_100", weights="hub", **distance,
     )  # fmt: skip
 
@@ -176,6 +176,7 @@ def test_a_saved_configuration_holds_what_its_model_takes(kind):
     [
         ({"model": "diffusion"}, "--model diffusion: there are"),
         ({"learning_rat": 1}, "unknown keys"),
+        ({"lift_adversarial": 0.05}, "--lift-adversarial 0.05: this version has no such loss"),
         ({"steps": "many"}, "steps"),
     ],
 )
@@ -190,11 +191,11 @@ def test_a_type_checker_knows_each_models_keywords(tmp_path):
     script.write_text("""from pathlib import Path
 import wisp
 a = Path("a")
-wisp.train(a, a, out=a, model="layered", lift_cycle=0.5).steps + 1
+wisp.train(a, a, out=a, model="layered", lift_identity=0.5).steps + 1
 wisp.train(a, a, out=a, generator="resnet6", reference=True).run.name
 wisp.train(resume=a)
 wisp.train(a, a, out=a, model="layered", lambda_cycle=0.5)  # 7
-wisp.train(a, a, out=a, lambda_cycle=0.5, lift_cycle=0.5)  # 8
+wisp.train(a, a, out=a, lambda_cycle=0.5, lift_identity=0.5)  # 8
 wisp.train(a, a, out=a, model="layered", precision="16")  # 9
 wisp.train(a, a, out=a, lern_rate=1)  # 10
 """)

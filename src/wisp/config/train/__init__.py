@@ -35,6 +35,8 @@ MODELS: Final[dict[str, type[TrainConfig]]] = {
     "layered": LayeredConfig,
 }
 """By ``--model``; the first is the default."""
+_RETIRED: Final = ("lift_cycle", "lift_adversarial")
+"""Weights of losses that trainings of earlier versions had, most of them 0."""
 
 
 def train_config(
@@ -86,14 +88,17 @@ def saved_train_config(values: Mapping[str, Any]) -> TrainConfig:
     """What a run's ``config.json`` holds.
 
     One of before each model had its own class also holds what is the other model's, and may leave
-    the generator to the size.
+    the generator to the size. InputError for one that needs what trainings no longer have.
     """
+    for name in _RETIRED:
+        weight = values.get(name, 0)
+        require(weight == 0, f"{flag_of(name)} {weight}: this version has no such loss")
     generator, size = values.get("generator"), values.get("size")
     if generator == "auto":
         generator = "resnet6" if size in range(256) else "resnet9"
         values = {**values, "generator": generator}
     kind = train_config(values.get("model"), generator, bool(values.get("reference")))
-    others = set[str]().union(*map(_names, train_kinds())) - _names(kind)
+    others = set(_RETIRED).union(*map(_names, train_kinds())) - _names(kind)
     return from_json(kind, {name: value for name, value in values.items() if name not in others})
 
 

@@ -31,18 +31,7 @@ class LayeredConfig(TrainConfig):
     """Weight of the losses on clean photos under known, procedural smoke."""
     lift_identity: float = 1.5
     """Weight of the smoke that is seen in clean photos."""
-    lift_cycle: float = 0.0
-    """Weight of lifting again what was lifted and laid over a clean photo (0: off; try 0.5)."""
-    lift_adversarial: float = 0.0
-    """Weight of two discriminators' opinion of photos with and without lifted smoke (0: off;
-    try 0.05)."""
-    discriminator_width: int = 64
-    """Channels of these discriminators' first layer."""
-    spectral_norm: bool = False
-    """Spectral normalisation of these discriminators."""
 
     def _check(self) -> None:
         super()._check()
         require_at_least(self, 0, "lift_supervised", "lift_identity")
-        require_at_least(self, 0, "lift_cycle", "lift_adversarial")
-        require_at_least(self, 4, "discriminator_width")

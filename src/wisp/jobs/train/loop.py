@@ -48,15 +48,15 @@ def run(config: TrainConfig) -> TrainResult:
     """
     if config.resume is None:
         return _Training.begin(config).run()
-    folder, config = _saved_config(config)
+    folder = _run_to_resume(config)
     earlier = finished(folder)
     if earlier is not None:
         say(f"{folder.path}: is finished already ({earlier.steps} steps)")
         return earlier
-    return _Training.take_up(folder, config).run()
+    return _Training.take_up(folder, _saved_config(folder)).run()
 
 
-def _saved_config(config: TrainConfig) -> tuple[RunDir, TrainConfig]:
+def _run_to_resume(config: TrainConfig) -> RunDir:
     assert config.resume is not None
     given = [
         flag_of(field.name)
@@ -70,15 +70,18 @@ def _saved_config(config: TrainConfig) -> tuple[RunDir, TrainConfig]:
             f"--resume reads everything from {config.resume}; leave out what else is given "
             f"({given[0]}), or begin a new run"
         )
-    folder = RunDir.open(config.resume, "train", "--resume")
+    return RunDir.open(config.resume, "train", "--resume")
+
+
+def _saved_config(folder: RunDir) -> TrainConfig:
     try:
         saved = configs.saved_train_config(folder.config)
     except InputError as error:
         raise InputError(
-            f"--resume {config.resume}: its configuration cannot be used ({error}); restore it or "
+            f"--resume {folder.path}: its configuration cannot be used ({error}); restore it or "
             "begin a new run"
         ) from None
-    return folder, dataclasses.replace(saved, out=config.resume, resume=None)
+    return dataclasses.replace(saved, out=folder.path, resume=None)
 
 
 def _workers(config: TrainConfig, engine: Engine) -> int:

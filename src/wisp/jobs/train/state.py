@@ -127,8 +127,9 @@ def restore_training(trainer: Trainer, checkpoint: Checkpoint) -> None:
                     quantity: _like(parameter, value) for quantity, value in entries.items()
                 }
     trainer.load_extra_state(saved)
-    trainer.loss_sums.copy_(saved["loss_sums"])
-    trainer.loss_count = int(checkpoint.state["loss_count"])
+    if saved["loss_sums"].shape == trainer.loss_sums.shape:  # earlier versions had other losses
+        trainer.loss_sums.copy_(saved["loss_sums"])
+        trainer.loss_count = int(checkpoint.state["loss_count"])
     trainer.step = int(checkpoint.state["step"])
     if trainer.engine.scaler is not None and checkpoint.state["scaler"] is not None:
         trainer.engine.scaler.load_state_dict(checkpoint.state["scaler"])
