@@ -64,9 +64,11 @@ def test_every_default_backbone_has_installed_weights() -> None:
 
 @pytest.mark.usefixtures("offline")
 def test_the_features_are_those_of_the_file_taken_in_its_order() -> None:
-    """By names here, by position there: EfficientNet-PyTorch defines its layers in timm's order."""
     theirs = timm.create_model(NAME)
     state = state_of_the_file()
+    for given, ours in zip(state, theirs.state_dict(), strict=True):  # EfficientNet-PyTorch's names
+        assert given.rpartition(".")[2] == ours.rpartition(".")[2]
+        assert ("_bn" in given) == ("bn" in ours) and ("_depthwise" in given) == ("_dw" in ours)
     theirs.load_state_dict(dict(zip(theirs.state_dict(), state.values(), strict=True)))
     pictures = torch.rand(2, 3, 96, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     ours = load_backbone(NAME).eval()

@@ -18,7 +18,12 @@ from torch import Tensor, nn
 
 from wisp.errors import InputError
 from wisp.networks.installed import INSTALLED, installed_weights
-from wisp.networks.weights import check_fit, read_state, to_timm_name
+from wisp.networks.weights import (
+    check_fit,
+    is_torchvision_mobilenet_v2,
+    mobilenet_v2_name,
+    read_state,
+)
 
 _RANDOM_SEED = 0
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -184,12 +189,13 @@ def _create(name: str, size: int | None, pretrained: bool, prefix: str) -> nn.Mo
     return net
 
 
-def _load_file(net: nn.Module, name: str, path: Path, prefix: str) -> None:
+def _load_file(net: nn.Module, name: str, path: Path, prefix: str, in_order: bool) -> None:
     state = read_state(path, f"{prefix}weights")
     wanted = net.state_dict()
-    rename = to_timm_name(state)
-    if rename is not None and "conv_stem.weight" in wanted:
-        state = {rename(key): tensor for key, tensor in state.items()}
+    if in_order:  # what is left over at its end is the classifier
+        state = dict(zip(wanted, state.values(), strict=False))
+    elif is_torchvision_mobilenet_v2(state) and "conv_stem.weight" in wanted:
+        state = {mobilenet_v2_name(key): tensor for key, tensor in state.items()}
     classifier = _timm(net).pretrained_cfg.get("classifier") or ()
     heads = (classifier,) if isinstance(classifier, str) else cast(tuple[str, ...], classifier)
     # torchvision and older timm releases call the classifier differently.
@@ -214,8 +220,8 @@ def load_backbone(
         weights: ``imagenet`` (those that install with wisp if there are some for ``name``, which
             is in :data:`~wisp.networks.installed.INSTALLED`, else the hub's), ``hub`` (ImageNet,
             downloaded once), ``none`` (initialised from the present random state), ``random``
-            (initialised always alike, for distances), or a file with timm's names, torchvision's
-            (ResNets and mobilenet_v2), or those of efficientnet_lite0 as it is installed.
+            (initialised always alike, for distances), or a file with timm's names or torchvision's
+            (ResNets and mobilenet_v2).
         size: side of the pictures [px]; needed only by models with a fixed input size.
         prefix: what stands before ``backbone`` and ``weights`` in the flags that errors name.
 
@@ -224,8 +230,10 @@ def load_backbone(
     """
     _require_known(name, prefix)
     asked = str(weights)
+    # A file that is known, whose tensors have names of their own but timm's order.
+    installed = installed_weights(name) if asked == "imagenet" else None
     if asked == "imagenet":
-        weights = installed_weights(name) or "hub"
+        weights = installed or "hub"
     if str(weights) == "hub":
         try:
             _require_hub(name)
@@ -247,5 +255,5 @@ def load_backbone(
     else:
         net = _create(name, size, False, prefix)
         if str(weights) != "none":
-            _load_file(net, name, Path(weights), prefix)
+            _load_file(net, name, Path(weights), prefix, in_order=installed is not None)
     return Backbone(name, net)

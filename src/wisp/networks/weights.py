@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import pickle
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from safetensors.torch import load_file
@@ -87,85 +85,45 @@ def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-class _Layout(NamedTuple):
-    """How others number and name the parts of a network of inverted residuals."""
-
-    typical: frozenset[str]
-    """Parameters that only a network of this layout has."""
-    ends: Mapping[str, str]
-    """What stands before and behind the blocks, and timm's names for it."""
-    block: str
-    """Regular expression of a block's number, counted through all stages, and the part in it."""
-    first: int
-    """The number of the first block."""
-    repeats: tuple[int, ...]
-    """Blocks of each stage."""
-    expanding: tuple[str, ...]
-    """A block's parts in the order of :data:`_EXPANDING`."""
-    plain: tuple[str, ...]
-    """The parts of a block of the first stage, which does not expand, in that of :data:`_PLAIN`."""
-
-
-_EXPANDING = ("conv_pw", "bn1", "conv_dw", "bn2", "conv_pwl", "bn3")
-_PLAIN = ("conv_dw", "bn1", "conv_pw", "bn2")
-_LAYOUTS = (
-    _Layout(  # torchvision's mobilenet_v2
-        frozenset({"features.0.0.weight", "features.17.conv.3.bias", "features.18.0.weight"}),
-        {
-            "features.0.0": "conv_stem",
-            "features.0.1": "bn1",
-            "features.18.0": "conv_head",
-            "features.18.1": "bn2",
-        },
-        r"features\.(\d+)\.conv\.([\d.]+)",
-        1,
-        (1, 2, 3, 4, 3, 3, 1),
-        ("0.0", "0.1", "1.0", "1.1", "2", "3"),
-        ("0.0", "0.1", "1", "2"),
-    ),
-    _Layout(  # EfficientNet-PyTorch's efficientnet-lite0
-        frozenset({"_conv_stem.weight", "_blocks.15._bn2.bias", "_fc.weight"}),
-        {
-            "_conv_stem": "conv_stem",
-            "_bn0": "bn1",
-            "_conv_head": "conv_head",
-            "_bn1": "bn2",
-            "_fc": "classifier",
-        },
-        r"_blocks\.(\d+)\.(\w+)",
-        0,
-        (1, 2, 2, 3, 3, 4, 1),
-        ("_expand_conv", "_bn0", "_depthwise_conv", "_bn1", "_project_conv", "_bn2"),
-        ("_depthwise_conv", "_bn1", "_project_conv", "_bn2"),
-    ),
-)
+_MOBILENET_V2_REPEATS = (1, 2, 3, 4, 3, 3, 1)
+_WITHOUT_EXPANSION = {"0.0": "conv_dw", "0.1": "bn1", "1": "conv_pw", "2": "bn2"}
+_WITH_EXPANSION = {
+    "0.0": "conv_pw",
+    "0.1": "bn1",
+    "1.0": "conv_dw",
+    "1.1": "bn2",
+    "2": "conv_pwl",
+    "3": "bn3",
+}
+_ENDS = {
+    "features.0.0": "conv_stem",
+    "features.0.1": "bn1",
+    "features.18.0": "conv_head",
+    "features.18.1": "bn2",
+}
 
 
-def to_timm_name(names: Iterable[str]) -> Callable[[str], str] | None:
-    """What turns each of these parameter names into timm's, where they are of a known layout:
-    torchvision's ``mobilenet_v2``, or the ``efficientnet-lite0`` that installs with wisp.
+def is_torchvision_mobilenet_v2(names: Iterable[str]) -> bool:
+    """Whether these are the parameter names of torchvision's ``mobilenet_v2``."""
+    return {"features.0.0.weight", "features.17.conv.3.bias", "features.18.0.weight"} <= set(names)
 
-    >>> given = ["_conv_stem.weight", "_blocks.15._bn2.bias", "_fc.weight"]
-    >>> [to_timm_name(given)(name) for name in given]
-    ['conv_stem.weight', 'blocks.6.0.bn3.bias', 'classifier.weight']
+
+def mobilenet_v2_name(name: str) -> str:
+    """Timm's name for a parameter of torchvision's ``mobilenet_v2``.
+
+    >>> mobilenet_v2_name("features.2.conv.0.1.weight")
+    'blocks.1.0.bn1.weight'
     """
-    given = set(names)
-    layout = next((layout for layout in _LAYOUTS if layout.typical <= given), None)
-    return None if layout is None else functools.partial(_timm_name, layout)
-
-
-def _timm_name(layout: _Layout, name: str) -> str:
     module, _, leaf = name.rpartition(".")
-    if module in layout.ends:
-        return f"{layout.ends[module]}.{leaf}"
-    match = re.fullmatch(layout.block, module)
+    if module in _ENDS:
+        return f"{_ENDS[module]}.{leaf}"
+    match = re.fullmatch(r"features\.(\d+)\.conv\.([\d.]+)", module)
     if match is None:
         return name
-    position = int(match[1]) - layout.first
-    for stage, repeats in enumerate(layout.repeats):
+    position = int(match[1]) - 1
+    for stage, repeats in enumerate(_MOBILENET_V2_REPEATS):
         if position < repeats:
-            theirs, ours = (layout.expanding, _EXPANDING) if stage else (layout.plain, _PLAIN)
-            part = dict(zip(theirs, ours, strict=True)).get(match[2])
+            part = (_WITH_EXPANSION if stage else _WITHOUT_EXPANSION).get(match[2])
             return name if part is None else f"blocks.{stage}.{position}.{part}.{leaf}"
         position -= repeats
     return name
