@@ -27,6 +27,7 @@ from report_fixtures import (
     opacity,
 )
 from wisp.errors import InputError
+from wisp.jobs.train.composing import LOSS_NAMES
 from wisp.report import charts, lines, svg, verdict, wording, write_report
 from wisp.report.evaluation import Scores, load_evaluation
 from wisp.report.pictures import Pictures
@@ -406,6 +407,19 @@ def test_training_report(tmp_path):
     assert page.html.count("data-step=") == 4
     assert "Cycle loss" in page.words
     assert "Kernel distance" in page.words
+
+
+def test_a_cyclegan_that_composes_is_spoken_of_as_such(tmp_path):
+    run = make_train(tmp_path / "gan")
+    assert "Beer and Lambert" not in Page(write_report(run)).words
+    change(run, "config.json", model="cyclegan", generator="composing")
+    rows = [{"step": step, **dict.fromkeys(LOSS_NAMES, 0.5 / step)} for step in (1, 2, 3)]
+    write_jsonl(run / "metrics.jsonl", rows)
+    page = Page(write_report(run))
+    assert "A CycleGAN that lays smoke over clean photos" in page.words
+    assert "a pixel without smoke is left as it was" in page.words
+    assert "with smoke with other smoke that smoke’s opacity taken off again" in page.words
+    assert page.html.count('class="raw-') == len(LOSS_NAMES) - 1  # all but the sum
 
 
 def test_data_set_report(tmp_path):

@@ -56,6 +56,20 @@ _LAYERED_LOSSES: tuple[Chart, ...] = (
     ("Lifting again what was lifted", (("cycle", "opacity and airlight", "smoky"),)),
     _CYCLEGAN_LOSSES[1],
 )
+_COMPOSING_LOSSES: tuple[Chart, ...] = (
+    (
+        "Adversarial loss",
+        (
+            ("adversarial_smoky", "made smoky", "smoky"),
+            ("adversarial_clean", "made clean", "clean"),
+        ),
+    ),
+    _CYCLEGAN_LOSSES[1],
+    ("Cycle loss", (("cycle", "clean → smoky → clean", "clean"),)),
+    ("Smoke that was laid, found again", (("lifted", "opacity and airlight", "smoky"),)),
+    _LAYERED_LOSSES[1],
+    ("Two draws of smoke too alike", (("variety", "likeness", "smoky"),)),
+)
 _FRAMES = 6
 
 
@@ -84,6 +98,28 @@ _KINDS = {
         _CYCLEGAN_LOSSES,
         ("clean", "made smoky", "led back", "smoky", "made clean", "led back"),
     ),
+    "composing": Kind(
+        "Composing CycleGAN",
+        "A CycleGAN that lays smoke over clean photos",
+        "Two generators learned from unpaired photos: one says where smoke is and how it is lit, "
+        "the other finds smoke to take it off. Pictures are made of what they say by the law of "
+        "Beer and Lambert: masks are exact, and a pixel without smoke is left as it was. Each is "
+        "checked by a discriminator that tries to tell its work from real photos, and by the "
+        "other (CycleGAN, Zhu et al. 2017). All four look through the frozen features of a network "
+        "that learned from ImageNet.",
+        "Losses of a CycleGAN do not say how good the smoke is: look at the samples, then make a "
+        "data set and let a detector that is tested on real smoke be the judge.",
+        _COMPOSING_LOSSES,
+        (
+            "clean",
+            "with smoke",
+            "with other smoke",
+            "that smoke’s opacity",
+            "taken off again",
+            "smoky",
+            "without its smoke",
+        ),
+    ),
     "layered": Kind(
         "Layered smoke",
         "Real smoke, lifted off photos and laid over clean ones",
@@ -101,7 +137,9 @@ _KINDS = {
 
 def kind_of(run: RunFiles) -> Kind:
     """How the model of a training run is spoken of."""
-    return _KINDS.get(text(run.config.get("model"), "cyclegan"), _KINDS["cyclegan"])
+    composes = run.config.get("generator") == "composing"  # else the generators paint
+    model = "composing" if composes else text(run.config.get("model"))
+    return _KINDS.get(model, _KINDS["cyclegan"])
 
 
 @dataclasses.dataclass(frozen=True)
