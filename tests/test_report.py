@@ -29,7 +29,8 @@ from report_fixtures import (
 from wisp.errors import InputError
 from wisp.jobs.train.composing import LOSS_NAMES
 from wisp.report import charts, lines, svg, verdict, wording, write_report
-from wisp.report.evaluation import Scores, load_evaluation
+from wisp.report.detector import Validation
+from wisp.report.evaluation import Metrics, Scores, load_evaluation
 from wisp.report.pictures import Pictures
 from wisp.report.read import Estimate, RunFiles, follow
 from wisp.report.results import gap_section
@@ -616,6 +617,6 @@ def test_a_threshold_that_does_not_carry_over_is_said_beside_the_promise(chain, 
     ],
 )
 def test_only_a_detector_that_learned_something_can_carry_it_over(synthetic, real, said):
-    measures = SimpleNamespace(auroc=Estimate(real), balanced_accuracy=Estimate())
-    section = gap_section(SimpleNamespace(measures=measures), synthetic, Estimate(), 40, 8)
-    assert said in section.data.sentence
+    evaluation = SimpleNamespace(measures=Metrics(auroc=Estimate(real)))
+    section = gap_section(evaluation, Validation(auroc=synthetic))
+    assert said in section.data["sentence"]

@@ -1,6 +1,5 @@
 """The report of a comparison: what it says follows from the intervals, not from the ranks."""
 
-import dataclasses
 import re
 
 import pytest
@@ -10,8 +9,7 @@ from report_fixtures import HOSTILE
 from test_report import Page
 from wisp.report import write_report
 from wisp.report.comparison import load_comparison, side_of_zero
-from wisp.report.contest import judge_comparison, line_up_section
-from wisp.report.leaderboard import leaderboard_section
+from wisp.report.contest import judge_comparison, leaderboard_section, line_up_section
 from wisp.report.pictures import Pictures
 from wisp.report.read import Estimate, RunFiles
 from wisp.rundir import read_json, read_jsonl, write_json, write_jsonl
@@ -46,12 +44,12 @@ def judged(run, **changed):
     """The opinion where the margins of ``layered`` are others: {set: (value, low, high)}."""
     found = load_comparison(RunFiles(run))
     margins = [
-        dataclasses.replace(row, auroc=Estimate(*changed[row.set]))
+        row.model_copy(update={"auroc": Estimate(*changed[row.set])})
         if row.model == "layered" and row.set in changed
         else row
-        for row in found.margins
+        for row in found.differences
     ]
-    return judge_comparison(dataclasses.replace(found, margins=tuple(margins)))
+    return judge_comparison(found.model_copy(update={"differences": margins}))
 
 
 def test_only_an_interval_beyond_zero_is_beyond_noise(run):
@@ -65,10 +63,10 @@ def test_only_an_interval_beyond_zero_is_beyond_noise(run):
 
 def test_one_seed_and_one_class_are_spoken_of(run):
     found = load_comparison(RunFiles(run))
-    single = judge_comparison(dataclasses.replace(found, seeds=(0,)))
+    single = judge_comparison(found.model_copy(update={"seeds": (0,)}))
     assert "There is one seed only." in single.caveats[0]
-    steam = [row for row in found.standings if row.set == "steam"]
-    alone = judge_comparison(dataclasses.replace(found, sets=("steam",), standings=tuple(steam)))
+    steam = [row for row in found.leaderboard if row.set == "steam"]
+    alone = judge_comparison(found.model_copy(update={"sets": ("steam",), "leaderboard": steam}))
     assert "only false alarms could be counted" in alone.headline
 
 
@@ -100,7 +98,7 @@ def test_a_mixture_shows_its_share_of_the_photos_and_real_ones_between(tmp_path)
     write_json(run / "compare.json", saved)
     files = RunFiles(run)
     section = line_up_section(load_comparison(files), files, Pictures())
-    made = {name: pictures for name, _, pictures in section.data.rows}
+    made = {name: pictures for name, _, pictures in section.data["rows"]}
     same = [a == b for a, b in zip(made["procedural"], made["layered"], strict=True)]
     assert same == [True] * 6  # drawn alike, photo by photo, in the same places
     assert len(made["real"]) == 6
@@ -154,13 +152,16 @@ def test_two_models_have_no_rank_correlation(tmp_path):
 
 
 def test_the_figure_within_groups_is_shown_where_groups_have_both_classes(run):
-    boards = {b.name: b for b in leaderboard_section(load_comparison(RunFiles(run))).data.boards}
-    assert {name: board.within_groups for name, board in boards.items()} == {
+    section = leaderboard_section(load_comparison(RunFiles(run)))
+    boards = {board["name"]: board for board in section.data["boards"]}
+    assert {name: board["within_groups"] for name, board in boards.items()} == {
         "indoor": True,
         "outdoor": False,
         "steam": False,
     }
-    assert boards["indoor"].counts == "40 smoky and 40 clean photos, 7 groups, 6 of them with both"
-    assert "both" not in boards["outdoor"].counts
+    assert (
+        boards["indoor"]["counts"] == "40 smoky and 40 clean photos, 7 groups, 6 of them with both"
+    )
+    assert "both" not in boards["outdoor"]["counts"]
     html = write_report(run).read_text(encoding="utf-8")
-    assert html.count('data-label="AUROC within groups"') == len(boards["indoor"].rows) == 3
+    assert html.count('data-label="AUROC within groups"') == len(boards["indoor"]["rows"]) == 3

@@ -1,96 +1,119 @@
-"""What a comparison of smoke sources found, as plain values."""
+"""What a comparison of smoke sources found, as ``compare.json`` has it."""
 
 from __future__ import annotations
 
-import dataclasses
+from pydantic import Field
 
-from wisp.report.read import Estimate, RunFiles, mapping, number, sequence, text, whole
+from wisp.report.read import UNKNOWN, Estimate, Measured, Number, RunFiles, Saved
 
 
-@dataclasses.dataclass(frozen=True)
-class Source:
+class OneRun(Saved):
+    """The runs of one seed, as folders relative to the comparison."""
+
+    seed: int = 0
+    dataset: str = ""
+    evaluation: str = ""
+
+
+class Pictures(Saved):
+    """How many a detector learned from."""
+
+    clean: int = 0
+    smoky: int = 0
+
+
+class Source(Saved):
     """One source of smoke and the runs it went through."""
 
-    name: str
-    source: str
-    parts: tuple[str, ...]
-    probe: Estimate
-    clean: int
-    smoky: int
-    runs: tuple[tuple[int, str, str], ...]
-    """(seed, data set, evaluation), folders relative to the comparison."""
+    name: str = ""
+    source: str = ""
+    parts: tuple[str, ...] = ()
+    probe: Measured = UNKNOWN
+    pictures: Pictures = Pictures()
+    runs: tuple[OneRun, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class Standing:
+class OfSeed(Saved):
+    """The score of one seed."""
+
+    auroc: Number | None = None
+
+
+class Standing(Saved):
     """How the detectors of one source do on one test set: means over seeds."""
 
-    set: str
-    model: str
-    images: int
-    positives: int
-    groups: int
-    groups_of_both: int
+    set: str = ""
+    model: str = ""
+    images: int = 0
+    positives: int = 0
+    groups: int = 0
+    groups_of_both: int = 0
     """Groups that show both classes."""
-    auroc: Estimate
-    auroc_within_groups: Estimate
-    balanced_accuracy: Estimate
-    false_alarms: Estimate
-    missed: Estimate
-    kid: Estimate
-    seeds: tuple[float, ...]
-    """AUROC of each seed."""
+    auroc: Measured = UNKNOWN
+    auroc_within_groups: Measured = UNKNOWN
+    balanced_accuracy: Measured = UNKNOWN
+    false_alarms: Measured = UNKNOWN
+    missed: Measured = UNKNOWN
+    kid: Measured = UNKNOWN
+    seeds: tuple[OfSeed, ...] = ()
+
+    @property
+    def scores(self) -> list[float]:
+        """AUROC of each seed, where it is known."""
+        return [one.auroc for one in self.seeds if one.auroc is not None]
 
 
-@dataclasses.dataclass(frozen=True)
-class Margin:
+class Margin(Saved):
     """One source less the reference on one test set, by paired bootstrap."""
 
-    set: str
-    model: str
-    auroc: Estimate
-    balanced_accuracy: Estimate
+    set: str = ""
+    model: str = ""
+    auroc: Measured = UNKNOWN
+    balanced_accuracy: Measured = UNKNOWN
 
 
-@dataclasses.dataclass(frozen=True)
-class GroupAlarms:
+class GroupAlarms(Saved):
     """Share of false alarms among the clean photos of a group, by model."""
 
-    set: str
-    group: str
-    images: int
-    models: dict[str, float]
+    set: str = ""
+    group: str = ""
+    images: int = 0
+    models: dict[str, Number | None] = Field(default_factory=dict)
 
     @property
     def expected(self) -> float:
         """False alarms over all models."""
-        return self.images * sum(self.models.values())
+        return self.images * sum(rate or 0.0 for rate in self.models.values())
 
 
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """Everything compare.json says."""
+class Correlation(Saved):
+    """Rank correlation of distance and detection, over ``n`` pairs of model and set."""
 
-    sources: tuple[Source, ...]
-    reference: str
-    sets: tuple[str, ...]
-    seeds: tuple[int, ...]
-    standings: tuple[Standing, ...]
+    value: Number | None = None
+    n: int = 0
+    per_set: dict[str, Number | None] = Field(default_factory=dict)
+
+
+class Comparison(Saved):
+    """Everything compare.json says; anything missing is empty or None."""
+
+    models: tuple[Source, ...] = ()
+    reference: str = ""
+    sets: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    leaderboard: tuple[Standing, ...] = ()
     """In each set the best first."""
-    margins: tuple[Margin, ...]
-    alarms: tuple[GroupAlarms, ...]
-    correlation: float | None
-    correlation_of_set: dict[str, float | None]
-    correlated: int
-    """Pairs of model and set behind ``correlation``."""
+    differences: tuple[Margin, ...] = ()
+    false_alarms_by_group: tuple[GroupAlarms, ...] = ()
+    distance_and_detection: Correlation = Correlation()
 
     def on(self, name: str) -> list[Standing]:
         """The standings on one set, the best first."""
-        return [row for row in self.standings if row.set == name]
+        return [row for row in self.leaderboard if row.set == name]
 
     def margin(self, name: str, model: str) -> Margin | None:
         """The margin of ``model`` on one set; None for the reference."""
-        found = (row for row in self.margins if (row.set, row.model) == (name, model))
+        found = (row for row in self.differences if (row.set, row.model) == (name, model))
         return next(found, None)
 
     @property
@@ -107,75 +130,5 @@ def side_of_zero(estimate: Estimate) -> int:
 
 
 def load_comparison(run: RunFiles) -> Comparison:
-    """Read a comparison; anything missing is empty or None."""
-    found = run.json("compare.json")
-    correlation = mapping(found.get("distance_and_detection"))
-    return Comparison(
-        sources=tuple(_source(mapping(row)) for row in sequence(found.get("models"))),
-        reference=text(found.get("reference")),
-        sets=tuple(text(name) for name in sequence(found.get("sets"))),
-        seeds=tuple(whole(seed) for seed in sequence(found.get("seeds"))),
-        standings=tuple(_standing(mapping(row)) for row in sequence(found.get("leaderboard"))),
-        margins=tuple(
-            Margin(
-                text(row.get("set")),
-                text(row.get("model")),
-                Estimate.of(row.get("auroc")),
-                Estimate.of(row.get("balanced_accuracy")),
-            )
-            for row in map(mapping, sequence(found.get("differences")))
-        ),
-        alarms=tuple(
-            GroupAlarms(
-                text(row.get("set")),
-                text(row.get("group")),
-                whole(row.get("images")),
-                {
-                    name: rate
-                    for name, value in mapping(row.get("models")).items()
-                    if (rate := number(value)) is not None
-                },
-            )
-            for row in map(mapping, sequence(found.get("false_alarms_by_group")))
-        ),
-        correlation=number(correlation.get("value")),
-        correlation_of_set={
-            name: number(value) for name, value in mapping(correlation.get("per_set")).items()
-        },
-        correlated=whole(correlation.get("n")),
-    )
-
-
-def _source(row: dict[str, object]) -> Source:
-    pictures = mapping(row.get("pictures"))
-    return Source(
-        text(row.get("name")),
-        text(row.get("source")),
-        tuple(text(part) for part in sequence(row.get("parts"))),
-        Estimate.of(row.get("probe")),
-        whole(pictures.get("clean")),
-        whole(pictures.get("smoky")),
-        tuple(
-            (whole(one.get("seed")), text(one.get("dataset")), text(one.get("evaluation")))
-            for one in map(mapping, sequence(row.get("runs")))
-        ),
-    )
-
-
-def _standing(row: dict[str, object]) -> Standing:
-    seeds = [number(mapping(one).get("auroc")) for one in sequence(row.get("seeds"))]
-    return Standing(
-        text(row.get("set")),
-        text(row.get("model")),
-        whole(row.get("images")),
-        whole(row.get("positives")),
-        whole(row.get("groups")),
-        whole(row.get("groups_of_both")),
-        Estimate.of(row.get("auroc")),
-        Estimate.of(row.get("auroc_within_groups")),
-        Estimate.of(row.get("balanced_accuracy")),
-        Estimate.of(row.get("false_alarms")),
-        Estimate.of(row.get("missed")),
-        Estimate.of(row.get("kid")),
-        tuple(value for value in seeds if value is not None),
-    )
+    """Read a comparison."""
+    return Comparison.model_validate(run.json("compare.json"))

@@ -3,46 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
-from wisp.report import source, wording
+from wisp.report import contest, dataset, results, source, wording
 from wisp.report.comparison import load_comparison
-from wisp.report.contest import (
-    alarms_section,
-    comparison_tiles,
-    detection_section,
-    judge_comparison,
-    line_up_section,
-    margins_section,
-    sources_section,
-)
-from wisp.report.dataset import (
-    dataset_section,
-    gallery_section,
-    load_dataset,
-    model_name,
-    probe_section,
-    split_caveats,
-)
+from wisp.report.dataset import Dataset, load_dataset
 from wisp.report.detector import describe, detector_section, load_detector
-from wisp.report.evaluation import load_evaluation
-from wisp.report.leaderboard import leaderboard_section
+from wisp.report.evaluation import Evaluation, load_evaluation
 from wisp.report.lifted import lifted_sections, lifted_tile
-from wisp.report.mistakes import mistakes_section
-from wisp.report.page import Banner, Page, Section, Step, Tile
+from wisp.report.page import Page, Section, Step, Tile, Verdict
 from wisp.report.pictures import Pictures
 from wisp.report.provenance import made_section, skipped_section
-from wisp.report.read import Chain, Estimate, RunFiles, follow, text
-from wisp.report.results import (
-    curves_section,
-    distance_section,
-    gap_section,
-    groups_section,
-    leak_section,
-    scores_section,
-    sets_section,
-    tiles,
-)
+from wisp.report.read import Estimate, RunFiles, follow, text
 from wisp.report.verdict import judge
 
 RENDERED = (
@@ -51,258 +23,221 @@ RENDERED = (
 )
 
 
+class Reporter:
+    """What the page of a run is made of: its chain, the data sets in it, and their pictures."""
+
+    def __init__(self, run: RunFiles) -> None:
+        self.run = run
+        self.chain = follow(run)
+        self.datasets = [(one, load_dataset(one)) for one in self.chain.datasets]
+        self.pictures = Pictures()
+
+    def page(
+        self,
+        kind: str,
+        verdict: Verdict,
+        tiles: Sequence[Tile],
+        sections: Sequence[Section | None],
+        *,
+        evaluation: Evaluation | None = None,
+        problems: Sequence[str] = (),
+        next_command: str = "",
+    ) -> Page:
+        """The page, with what every report ends with, and without the sections that are None."""
+        said = self.run.json("banner.json")
+        banner = text(said.get("text")), text(said.get("command"))
+        if not banner[0]:
+            banner = RENDERED if evaluation and evaluation.rendered else "", ""
+        ends = [*sections, skipped_section(self.chain), made_section(self.chain)]
+        return Page(
+            kind,
+            wording.day(text(self.run.environment.get("started"))),
+            verdict,
+            tiles,
+            [section for section in ends if section is not None],
+            self._steps(evaluation),
+            banner,
+            next_command,
+            problems,
+        )
+
+    @property
+    def word(self) -> str:
+        """The run's path as one word of a command line."""
+        return shlex.quote(str(self.run.path))
+
+    def dataset_sections(self) -> list[Section | None]:
+        """Gallery, smoke, counts and probe of the data sets."""
+        if not self.datasets:
+            return []
+        smoke: dict[str, dict[str, object]] = {}
+        gallery = dataset.gallery_section(self.datasets, self.pictures)
+        for run, made in self.datasets:
+            if made.model not in smoke:
+                by = self.chain.source_of(run)
+                smoke[made.model] = (
+                    source.trained(by, self.pictures, made.name) if by else source.described(made)
+                )
+        loaded = [made for _, made in self.datasets]
+        if len(loaded) == 1:
+            counts = [dataset.dataset_section(loaded[0])]
+        else:
+            counts = [
+                dataset.dataset_section(made, f"Data set {index}: {made.name}", f"data-{index}")
+                for index, made in enumerate(loaded, start=1)
+            ]
+        sources = source.source_section(smoke.values())
+        return [gallery, sources, *counts, dataset.probe_section(loaded)]
+
+    def _steps(self, evaluation: Evaluation | None) -> list[Step]:
+        """How the result of a detector or of an evaluation came about."""
+        if self.chain.detector is None:
+            return []
+        steps = []
+        if self.datasets:
+            models = [
+                f"{source.kind_of(run).name}, {source.load_training(run).duration}"
+                for run in self.chain.sources
+            ]
+            given = [m.name for run, m in self.datasets if self.chain.source_of(run) is None]
+            steps.append(Step("Smoke", "; ".join([*models, *dict.fromkeys(given)]), "source"))
+            several = len(self.datasets) > 1
+            pictures = sum(made.images for _, made in self.datasets)
+            steps.append(
+                Step(
+                    f"{len(self.datasets)} data sets" if several else "Data set",
+                    wording.plural(pictures, "labelled picture"),
+                    "data-1" if several else "data",
+                )
+            )
+        detector = load_detector(self.chain.detector)
+        members = f"{detector.members} × " if detector.members > 1 else ""
+        words = f"{members}{detector.backbone}, {detector.size} px"
+        steps.append(Step("Detector", words, "detector"))
+        if evaluation is not None:
+            measures = evaluation.measures
+            photos = wording.plural(measures.images, "photo")
+            known = evaluation.scores.positive or measures.confusion.counts
+            fact = f"{photos}, {wording.plural(measures.groups, 'group')}"
+            steps.append(Step("Test", fact, "scores" if known else "leak"))
+        return steps if len(steps) > 1 else []
+
+
 def compose(run: RunFiles) -> Page:
     """The page for ``run``; InputError is the caller's business if its kind has none."""
-    return COMPOSERS[run.kind](run)
+    return COMPOSERS[run.kind](Reporter(run))
 
 
-def _kept(sections: Iterable[Section | None]) -> tuple[Section, ...]:
-    return tuple(section for section in sections if section is not None)
-
-
-def _made_on(run: RunFiles) -> str:
-    return wording.day(text(run.environment.get("started")))
-
-
-def _dataset_sections(chain: Chain, pictures: Pictures) -> list[Section | None]:
-    """Gallery, smoke, counts and probe of the data sets."""
-    if not chain.datasets:
-        return []
-    loaded = [load_dataset(run) for run in chain.datasets]
-    gallery = gallery_section(chain.datasets, pictures)
-    smoke: dict[str, source.SourceData] = {}
-    for run, dataset in zip(chain.datasets, loaded, strict=True):
-        if dataset.model not in smoke:
-            made_by = chain.source_of(run)
-            smoke[dataset.model] = (
-                source.described(dataset.model)
-                if made_by is None
-                else source.trained(made_by, pictures, model_name(dataset.model))
-            )
-    single = len(loaded) == 1
-    counts = [
-        dataset_section(
-            dataset,
-            "The data set" if single else f"Data set {index}: {model_name(dataset.model)}",
-            "data" if single else f"data-{index}",
-        )
-        for index, dataset in enumerate(loaded, start=1)
-    ]
-    return [gallery, source.source_section(list(smoke.values())), *counts, probe_section(loaded)]
-
-
-def _banner(run: RunFiles, rendered: bool) -> Banner | None:
-    saved = run.json("banner.json")
-    if saved.get("text"):
-        return Banner(text(saved.get("text")), text(saved.get("command")))
-    return Banner(RENDERED) if rendered else None
-
-
-def _steps(chain: Chain) -> tuple[Step, ...]:
-    steps = []
-    if chain.datasets:
-        loaded = [load_dataset(run) for run in chain.datasets]
-        facts = [
-            f"{source.kind_of(r).name}, {source.describe(source.load_training(r))}"
-            for r in chain.sources
-        ]
-        models = dict.fromkeys(
-            model_name(dataset.model)
-            for run, dataset in zip(chain.datasets, loaded, strict=True)
-            if chain.source_of(run) is None
-        )
-        steps.append(Step("Smoke", "; ".join([*facts, *models]), "source"))
-        steps.append(
-            Step(
-                "Data set" if len(loaded) == 1 else f"{len(loaded)} data sets",
-                wording.plural(sum(dataset.images for dataset in loaded), "labelled picture"),
-                "data" if len(loaded) == 1 else "data-1",
-            )
-        )
-    if chain.detector is not None:
-        detector = load_detector(chain.detector)
-        several = f"{detector.members} × " if detector.members > 1 else ""
-        words = f"{several}{detector.backbone}, {detector.size} px"
-        steps.append(Step("Detector", words, "detector"))
-    if chain.evaluation is not None:
-        evaluation = load_evaluation(chain.evaluation)
-        steps.append(
-            Step(
-                "Test",
-                f"{wording.plural(evaluation.measures.images, 'photo')}, "
-                f"{wording.plural(evaluation.measures.groups, 'group')}",
-                "scores" if evaluation.scores.positive or evaluation.confusion else "leak",
-            )
-        )
-    return tuple(steps) if len(steps) > 1 else ()
-
-
-def _evaluation(run: RunFiles) -> Page:
-    chain, pictures = follow(run), Pictures()
-    evaluation = load_evaluation(run)
+def _evaluation(at: Reporter) -> Page:
+    evaluation, chain = load_evaluation(at.run), at.chain
     detector = load_detector(chain.detector) if chain.detector is not None else None
-    verdict = judge(evaluation, detector.auroc.value if detector is not None else None)
-    gap = None
-    if detector is not None:
-        gap = gap_section(
-            evaluation,
-            detector.auroc,
-            detector.balanced_accuracy,
-            detector.images,
-            detector.groups,
+    promised = detector.validation if detector is not None else None
+    problems = []
+    if detector is None:
+        problems.append("The detector's own run is not at hand, so its training is not shown.")
+    elif not chain.datasets:
+        problems.append(
+            "The detector was not trained on a data set made by wisp that is still at hand, so "
+            "where its smoke came from is not shown."
         )
-    sections: list[Section | None] = [
-        gap,
-        mistakes_section(run, pictures, evaluation.names, evaluation.tally),
-        scores_section(evaluation),
-        sets_section(evaluation),
-        groups_section(evaluation),
-        curves_section(evaluation),
-        *_dataset_sections(chain, pictures),
-        detector_section(detector) if detector is not None else None,
-        distance_section(evaluation),
-        leak_section(evaluation),
-        skipped_section(chain),
-        made_section(chain),
-    ]
-    return Page(
+    return at.page(
         "Evaluation",
-        _made_on(run),
-        verdict.headline,
-        verdict.lead,
-        verdict.caveats,
-        verdict.tone,
-        tiles(evaluation),
-        _steps(chain),
-        _kept(sections),
-        _banner(run, evaluation.rendered),
-        problems=_missing(chain),
+        judge(evaluation, promised.auroc.value if promised is not None else None),
+        results.tiles(evaluation),
+        [
+            results.gap_section(evaluation, promised) if promised is not None else None,
+            results.mistakes_section(at.run, at.pictures, evaluation),
+            results.scores_section(evaluation),
+            results.sets_section(evaluation),
+            results.groups_section(evaluation),
+            results.curves_section(evaluation),
+            *at.dataset_sections(),
+            detector_section(chain.detector, detector) if chain.detector and detector else None,
+            results.distance_section(evaluation),
+            results.leak_section(evaluation),
+        ],
+        evaluation=evaluation,
+        problems=problems,
     )
 
 
-def _missing(chain: Chain) -> tuple[str, ...]:
-    if chain.detector is None:
-        return ("The detector's own run is not at hand, so its training is not shown.",)
-    if not chain.datasets:
-        return (
-            "The detector was not trained on a data set made by wisp that is still at hand, so "
-            "where its smoke came from is not shown.",
-        )
-    return ()
-
-
-def _detector(run: RunFiles) -> Page:
-    chain, pictures = follow(run), Pictures()
-    detector = load_detector(run)
-    synthetic = bool(chain.datasets)
-    headline = "A detector that has not met real smoke yet" if synthetic else "A smoke detector"
-    if not detector.auroc.known:
-        headline = "A detector without a validation score"
-    lead = [describe(detector)]
-    if detector.auroc.known:
+def _detector(at: Reporter) -> Page:
+    detector = load_detector(at.run)
+    validation, lead = detector.validation, [describe(detector)]
+    headline = "A detector that has not met real smoke yet" if at.datasets else "A smoke detector"
+    if validation.auroc.known:
         lead.append(
-            f"On {wording.plural(detector.images, 'validation picture')} of its own data set it "
-            f"reaches an AUROC of {wording.score(detector.auroc.value)}. That says how well it "
+            f"On {wording.plural(validation.images, 'validation picture')} of its own data set it "
+            f"reaches an AUROC of {wording.score(validation.auroc.value)}. That says how well it "
             "learned its lesson, not how it will do on real smoke."
         )
+    else:
+        headline = "A detector without a validation score"
     caveats = []
     if detector.split == "file":
         caveats.append(
             "The validation part was drawn by file: pictures made of one photo may stand on both "
             "sides, so the score is flattered."
         )
-    numbers = (
-        Tile.rate("AUROC", detector.auroc, "on its own validation part", chance=0.5),
-        Tile.rate("Balanced accuracy", detector.balanced_accuracy, "at the threshold", chance=0.5),
-        Tile(
-            "Threshold",
-            wording.score(detector.threshold),
-            f"chosen on validation: {detector.threshold_rule or 'rule unknown'}",
-        ),
-    )
-    return Page(
+    balanced = validation.balanced_accuracy
+    return at.page(
         "Detector",
-        _made_on(run),
-        headline,
-        tuple(lead),
-        tuple(caveats),
-        "open",
-        numbers,
-        _steps(chain),
-        _kept(
-            [
-                detector_section(detector),
-                *_dataset_sections(chain, pictures),
-                skipped_section(chain),
-                made_section(chain),
-            ]
-        ),
-        next_command=f"wisp evaluate {_word(run)} REAL_PHOTOS --out EVALUATION",
+        Verdict(headline, lead, caveats),
+        [
+            Tile.rate("AUROC", validation.auroc, "on its own validation part", chance=0.5),
+            Tile.rate("Balanced accuracy", balanced, "at the threshold", chance=0.5),
+            Tile(
+                "Threshold",
+                wording.score(detector.threshold),
+                f"chosen on validation: {detector.threshold_rule or 'rule unknown'}",
+            ),
+        ],
+        [detector_section(at.run, detector), *at.dataset_sections()],
+        next_command=f"wisp evaluate {at.word} REAL_PHOTOS --out EVALUATION",
     )
 
 
-def _dataset(run: RunFiles) -> Page:
-    chain, pictures = follow(run), Pictures()
-    dataset = load_dataset(run)
-    lead = []
-    if dataset.images:
-        made = wording.plural(dataset.images, "labelled picture")
-        headline = f"{made} from {wording.plural(dataset.sources, 'clean photo')}"
-        sides = [
-            f"{wording.plural(dataset.groups[split], 'group')} in {split}"
-            for split in dataset.splits
-        ]
-        lead.append(
-            f"The smoke comes from “{model_name(dataset.model)}”. "
-            + ("Near copies" if dataset.guessed_groups else "Photos that belong together")
-            + f" stay together: {wording.listed(sides)}."
-        )
+def _dataset(at: Reporter) -> Page:
+    made: Dataset = at.datasets[0][1]
+    if made.images:
+        pictures = wording.plural(made.images, "labelled picture")
+        headline = f"{pictures} from {wording.plural(made.sources, 'clean photo')}"
+        sides = [f"{wording.plural(made.groups[one], 'group')} in {one}" for one in made.splits]
+        kept = "Near copies" if made.settings.guessed_groups else "Photos that belong together"
+        lead = f"The smoke comes from “{made.name}”. {kept} stay together: {wording.listed(sides)}."
     else:
         headline = "A data set without a list of its pictures"
-        lead.append("Its metadata.jsonl is missing or empty, so nothing can be counted.")
-    numbers = [
-        Tile("Pictures", wording.count(dataset.images), "in all classes and splits"),
-        Tile("Photos", wording.count(dataset.sources), "they were made from"),
-        Tile("Groups", wording.count(sum(dataset.groups.values())), "each on one side only"),
+        lead = "Its metadata.jsonl is missing or empty, so nothing can be counted."
+    tiles = [
+        Tile("Pictures", wording.count(made.images), "in all classes and splits"),
+        Tile("Photos", wording.count(made.sources), "they were made from"),
+        Tile("Groups", wording.count(sum(made.groups.values())), "each on one side only"),
     ]
-    if dataset.probe.known:
-        numbers.append(
-            Tile.rate(
-                "Fingerprint probe",
-                dataset.probe,
-                "AUROC of telling its clean pictures from originals; 0.5 is the aim",
-                chance=0.5,
-            )
-        )
-    return Page(
+    if made.probe.auroc.known:
+        note = "AUROC of telling its clean pictures from originals; 0.5 is the aim"
+        tiles.append(Tile.rate("Fingerprint probe", made.probe.auroc, note, chance=0.5))
+    return at.page(
         "Data set",
-        _made_on(run),
-        headline,
-        tuple(lead),
-        split_caveats(dataset),
-        "open",
-        tuple(numbers),
-        (),
-        _kept([*_dataset_sections(chain, pictures), skipped_section(chain), made_section(chain)]),
-        next_command=f"wisp classify {_word(run)} --out DETECTOR" if dataset.divided else "",
+        Verdict(headline, [lead], dataset.split_caveats(made)),
+        tiles,
+        at.dataset_sections(),
+        next_command=f"wisp classify {at.word} --out DETECTOR" if made.divided else "",
     )
 
 
-def _training(run: RunFiles) -> Page:
-    chain, pictures = follow(run), Pictures()
-    training = source.load_training(run)
+def _training(at: Reporter) -> Page:
+    run, kind = at.run, source.kind_of(at.run)
+    training, nearest = source.load_training(run), source.Nearest.of(run)
     ended = {
         "finished": "and finished as planned",
         "early": "and stopped early, because the distance no longer fell",
         "interrupted": "and was interrupted; it can be resumed",
     }.get(training.stopped, f"({training.stopped})" if training.stopped else "so far")
-    lead = [
-        f"It ran for {source.describe(training)} {ended}.",
-        source.kind_of(run).warning,
-    ]
-    numbers = [
+    tiles = [
         Tile(
-            "Steps", wording.count(training.steps), f"of {wording.count(training.planned)} planned"
+            "Steps",
+            wording.count(training.steps),
+            f"of {wording.count(training.planned)} planned",
         ),
         Tile("Time", wording.duration(training.seconds), "spent training"),
         Tile(
@@ -311,79 +246,48 @@ def _training(run: RunFiles) -> Page:
             "pairs of photos per second, median",
         ),
     ]
-    if training.distance.value is not None:
-        numbers.append(
+    if nearest.distance.value is not None:
+        tiles.append(
             Tile(
                 "Kernel distance",
-                f"{training.distance.value:.3g}",
-                f"lowest, at step {wording.count(training.distance_step)}; made smoky to real "
-                f"smoky photos, on features of {training.features or 'a backbone'}",
-                _shown(training.distance),
+                f"{nearest.distance.value:.3g}",
+                f"lowest, at step {wording.count(nearest.step)}; made smoky to real smoky photos, "
+                f"on features of {nearest.features or 'a backbone'}",
+                # It is no share of 1: its interval stands in the tile, but not on a scale.
+                Estimate(None, nearest.distance.low, nearest.distance.high),
             )
         )
     if (layers := lifted_tile(run)) is not None:
-        numbers.append(layers)
-    return Page(
+        tiles.append(layers)
+    lead = [f"It ran for {training.duration} {ended}.", kind.warning]
+    smoke = source.source_section([source.trained(run, at.pictures)])
+    return at.page(
         "Smoke model",
-        _made_on(run),
-        source.kind_of(run).title,
-        tuple(lead),
-        training.notes,
-        "open",
-        tuple(numbers),
-        (),
-        _kept(
-            [
-                *lifted_sections(run, pictures),
-                source.source_section([source.trained(run, pictures)]),
-                skipped_section(chain),
-                made_section(chain),
-            ]
-        ),
-        next_command=f"wisp synth PHOTOS --model {_word(run)} --out DATASET",
+        Verdict(kind.title, lead, training.notes),
+        tiles,
+        [*lifted_sections(run, at.pictures), smoke],
+        next_command=f"wisp synth PHOTOS --model {at.word} --out DATASET",
     )
 
 
-def _comparison(run: RunFiles) -> Page:
-    chain, pictures = follow(run), Pictures()
-    found = load_comparison(run)
-    opinion = judge_comparison(found)
-    return Page(
+def _comparison(at: Reporter) -> Page:
+    found = load_comparison(at.run)
+    return at.page(
         "Comparison",
-        _made_on(run),
-        opinion.headline,
-        opinion.lead,
-        opinion.caveats,
-        opinion.tone,
-        comparison_tiles(found),
-        (),
-        _kept(
-            [
-                leaderboard_section(found),
-                margins_section(found),
-                line_up_section(found, run, pictures),
-                alarms_section(found),
-                detection_section(found),
-                sources_section(found, run),
-                skipped_section(chain),
-                made_section(chain),
-            ]
-        ),
-        _banner(run, rendered=False),
+        contest.judge_comparison(found),
+        contest.comparison_tiles(found),
+        [
+            contest.leaderboard_section(found),
+            contest.margins_section(found),
+            contest.line_up_section(found, at.run, at.pictures),
+            contest.alarms_section(found),
+            contest.detection_section(found),
+            contest.sources_section(found, at.run),
+        ],
     )
 
 
-def _word(run: RunFiles) -> str:
-    """The run's path as one word of a command line."""
-    return shlex.quote(str(run.path))
-
-
-def _shown(estimate: Estimate) -> Estimate:
-    """An estimate that is no share of 1: its interval stands in the tile, but not on a scale."""
-    return Estimate(None, estimate.low, estimate.high)
-
-
-COMPOSERS: dict[str, Callable[[RunFiles], Page]] = {
+COMPOSERS: dict[str, Callable[[Reporter], Page]] = {
     "evaluate": _evaluation,
     "classify": _detector,
     "synth": _dataset,

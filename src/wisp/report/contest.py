@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
 from urllib.parse import quote
 
-from markupsafe import Markup
-
 from wisp.report import standings, wording
-from wisp.report.comparison import (
-    Comparison,
-    GroupAlarms,
-    Margin,
-    Source,
-    side_of_zero,
-)
-from wisp.report.page import Section, Tile
+from wisp.report.comparison import Comparison, Margin, Source, Standing, side_of_zero
+from wisp.report.page import Section, Tile, Verdict, section
 from wisp.report.pictures import Pictures
-from wisp.report.read import UNKNOWN, Estimate, RunFiles, text
+from wisp.report.read import Estimate, RunFiles, text
 from wisp.report.verdict import FEW_GROUPS
 
 _PICTURES = 6
@@ -27,25 +18,15 @@ _GROUPS = 12
 _FEW_SOURCES = 6
 
 
-@dataclasses.dataclass(frozen=True)
-class Opinion:
-    """A headline, what stands behind it, and what to keep in mind."""
-
-    headline: str
-    lead: tuple[str, ...]
-    caveats: tuple[str, ...]
-    tone: str
-
-
-def judge_comparison(found: Comparison) -> Opinion:
+def judge_comparison(found: Comparison) -> Verdict:
     """Which source of smoke is best on which set, and whether its margin is outside noise."""
     if not found.ranked:
         headline = (
             "No test set holds both classes, so only false alarms could be counted"
-            if found.standings
+            if found.leaderboard
             else "A comparison that has not come to an end"
         )
-        return Opinion(headline, (), _caveats(found), "open")
+        return Verdict(headline, (), _caveats(found))
     sides = {name: side_of_zero(_best_margin(found, name)[0].auroc) for name in found.ranked}
     won: dict[tuple[str, bool], list[str]] = defaultdict(list)
     for name, side in sides.items():
@@ -57,7 +38,7 @@ def judge_comparison(found: Comparison) -> Opinion:
     )
     ahead = [side > 0 for side in sides.values()]
     tone = "good" if all(ahead) else "middling" if any(ahead) else "open"
-    return Opinion(headline, tuple(_words(found, n) for n in found.ranked), _caveats(found), tone)
+    return Verdict(headline, tuple(_words(found, n) for n in found.ranked), _caveats(found), tone)
 
 
 def _best_margin(found: Comparison, name: str) -> tuple[Margin, bool]:
@@ -66,7 +47,7 @@ def _best_margin(found: Comparison, name: str) -> tuple[Margin, bool]:
     margin = found.margin(name, best.model)
     if margin is not None:
         return margin, True
-    nothing = Margin(name, best.model, UNKNOWN, UNKNOWN)
+    nothing = Margin(set=name, model=best.model)
     return (found.margin(name, rest[0].model) or nothing) if rest else nothing, False
 
 
@@ -76,22 +57,17 @@ def _words(found: Comparison, name: str) -> str:
     said = f"On {name}, {best.model} reaches an AUROC of {wording.score(best.auroc.value)}"
     if best.auroc.has_interval:
         said += f" ({wording.interval(best.auroc)})"
-    if margin.auroc.value is None:
+    difference, side = margin.auroc, side_of_zero(margin.auroc)
+    if not difference.known:
         return f"{said}."
-    beside = f"{wording.signed(margin.auroc.value)}{_range(margin)}"
+    beside = wording.signed(difference.value)
+    if difference.has_interval:
+        beside += f" ({wording.signed(difference.low)} to {wording.signed(difference.high)})"
     if not leads:
-        outcome = "behind by more than" if side_of_zero(margin.auroc) else "behind, but within"
+        outcome = "behind by more than" if side else "behind, but within"
         return f"{said}; the next, {margin.model}, is {outcome} noise: {beside}."
-    if side_of_zero(margin.auroc) > 0:
-        return f"{said}. Its margin over {found.reference} is outside noise: {beside}."
-    return f"{said}. Its margin over {found.reference} is within noise: {beside}."
-
-
-def _range(margin: Margin) -> str:
-    low, high = margin.auroc.low, margin.auroc.high
-    if low is None or high is None:
-        return ""
-    return f" ({wording.signed(low)} to {wording.signed(high)})"
+    outcome = "outside" if side > 0 else "within"
+    return f"{said}. Its margin over {found.reference} is {outcome} noise: {beside}."
 
 
 def _caveats(found: Comparison) -> tuple[str, ...]:
@@ -110,7 +86,7 @@ def _caveats(found: Comparison) -> tuple[str, ...]:
     if few:
         counts = [f"{wording.plural(found.on(n)[0].groups, 'group')} in {n}" for n in few]
         said.append(f"There are only {wording.listed(counts)}, so those intervals are rough.")
-    known = sum(row.auroc.known for row in found.margins)
+    known = sum(row.auroc.known for row in found.differences)
     if known > 5:
         said.append(
             f"Of {2 * known} differences, one in twenty would be called outside "
@@ -137,40 +113,61 @@ def comparison_tiles(found: Comparison) -> tuple[Tile, ...]:
     return tuple(tiles)
 
 
-@dataclasses.dataclass(frozen=True)
-class MarginsData:
-    """Differences to the reference, with a chart for each set."""
+def leaderboard_section(found: Comparison) -> Section | None:
+    """The standings, set by set."""
+    boards = [
+        {
+            "name": name,
+            "counts": _counts(rows[0]),
+            "chart": standings.ladder(rows, found.reference),
+            "rows": rows,
+            # Where there is nothing to find, false alarms are all that can be counted.
+            "has_smoke": rows[0].positives > 0,
+            "within_groups": any(row.auroc_within_groups.known for row in rows),
+        }
+        for name in found.sets
+        if (rows := found.on(name))
+    ]
+    if not boards:
+        return None
+    return section(
+        "leaderboard",
+        "Leaderboard",
+        boards=boards,
+        reference=found.reference,
+        seeds=len(found.seeds),
+        within_groups=any(board["within_groups"] for board in boards),
+    )
 
-    rows: tuple[tuple[Margin, str, str], ...]
-    charts: tuple[tuple[str, Markup], ...]
-    reference: str
+
+def _counts(row: Standing) -> str:
+    """How many photos of what a set holds."""
+    counts = [f"{row.positives} smoky"] if row.positives else []
+    counts.append(f"{row.images - row.positives} clean photos")
+    both = f", {row.groups_of_both} of them with both" if row.groups_of_both else ""
+    return f"{wording.listed(counts)}, {wording.plural(row.groups, 'group')}{both}"
 
 
 def margins_section(found: Comparison) -> Section | None:
     """Every source less the reference, on the same resampled groups."""
-    known = [row for row in found.margins if row.auroc.known]
+    known = [row for row in found.differences if row.auroc.known]
     if not known:
         return None
-    charts = []
-    widest = max(
-        abs(end)
-        for row in known
-        for end in (row.auroc.value, row.auroc.low, row.auroc.high)
-        if end is not None
-    )
-    for name in dict.fromkeys(row.set for row in known):
-        rows = [(row.model, row.auroc) for row in known if row.set == name]
-        charts.append((name, standings.margins(rows, found.reference, widest)))
-    return Section(
+    ends = [end for row in known for end in (row.auroc.value, row.auroc.low, row.auroc.high)]
+    widest = max(abs(end) for end in ends if end is not None)
+    by_set: dict[str, list[Margin]] = defaultdict(list)
+    for row in known:
+        by_set[row.set].append(row)
+    return section(
         "margins",
         f"Better than {found.reference}, or noise?",
         "Margins",
-        "margins.html.j2",
-        MarginsData(
-            tuple((row, _noise(row.auroc), _noise(row.balanced_accuracy)) for row in known),
-            tuple(charts),
-            found.reference,
-        ),
+        rows=[(row, _noise(row.auroc), _noise(row.balanced_accuracy)) for row in known],
+        charts=[
+            (name, standings.margins(rows, found.reference, widest))
+            for name, rows in by_set.items()
+        ],
+        reference=found.reference,
     )
 
 
@@ -180,68 +177,45 @@ def _noise(estimate: Estimate) -> str:
     return {1: "better", -1: "worse", 0: "within noise"}[side_of_zero(estimate)]
 
 
-@dataclasses.dataclass(frozen=True)
-class AlarmsData:
-    """The groups that raise most false alarms."""
-
-    rows: tuple[GroupAlarms, ...]
-    models: tuple[str, ...]
-    silent: int
-    total: int
-    singles_left_out: bool
-    """Whether groups of a single photo are not among ``rows``."""
-
-
 def alarms_section(found: Comparison) -> Section | None:
     """Where the false alarms come from, group by group."""
-    if not found.alarms:
+    groups = found.false_alarms_by_group
+    if not groups:
         return None
-    loud = [row for row in found.alarms if row.expected > 0]
+    loud = [row for row in groups if row.expected > 0]
     shown = [row for row in loud if row.images > 1] or loud  # single photos are no scene
-    return Section(
+    return section(
         "alarms",
         "Where the false alarms are",
         "False alarms",
-        "alarms.html.j2",
-        AlarmsData(
-            tuple(shown[:_GROUPS]),
-            tuple(source.name for source in found.sources),
-            len(found.alarms) - len(loud),
-            len(found.alarms),
-            len(shown) < len(loud),
-        ),
+        rows=shown[:_GROUPS],
+        models=[source.name for source in found.models],
+        silent=len(groups) - len(loud),
+        total=len(groups),
+        singles_left_out=len(shown) < len(loud),
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class DetectionData:
-    """Distance beside detection, with a chart for each set."""
-
-    charts: tuple[tuple[str, Markup, float | None], ...]
-    sentence: str
 
 
 def detection_section(found: Comparison) -> Section | None:
     """Whether the distance of the smoke tells which detector will be the better one."""
-    charts = []
+    charts, of_set = [], found.distance_and_detection.per_set
     for name in found.sets:
         rows = [row for row in found.on(name) if row.kid.known and row.auroc.known]
         if rows:
-            chart = standings.scatter(rows, found.reference)
-            charts.append((name, chart, found.correlation_of_set.get(name)))
+            charts.append((name, standings.scatter(rows, found.reference), of_set.get(name)))
     if not charts:
         return None
-    return Section(
+    return section(
         "detection",
         "Which number to trust?",
         "Distance and detection",
-        "detection.html.j2",
-        DetectionData(tuple(charts), _correlation_words(found)),
+        charts=charts,
+        sentence=_correlation_words(found),
     )
 
 
 def _correlation_words(found: Comparison) -> str:
-    rho, count = found.correlation, found.correlated
+    rho, count = found.distance_and_detection.value, found.distance_and_detection.n
     if rho is None:
         return (
             "A rank correlation needs at least three sources of smoke whose distance and AUROC are "
@@ -251,7 +225,7 @@ def _correlation_words(found: Comparison) -> str:
         f"rank correlation {wording.signed(rho, 2)} (Spearman, within each set, "
         f"{wording.plural(count, 'point')}). "
     )
-    few = len(found.sources)
+    few = len(found.models)
     chance = f"With only {few} sources that may be chance." if few < _FEW_SOURCES else ""
     if rho <= -0.7:
         said = "Smoke that is nearer to real smoke taught the better detector: "
@@ -262,41 +236,31 @@ def _correlation_words(found: Comparison) -> str:
     return f"{said}{value}{chance}".strip()
 
 
-@dataclasses.dataclass(frozen=True)
-class LineUpData:
-    """A row of pictures for each source."""
-
-    rows: tuple[tuple[str, str, tuple[str, ...]], ...]
-
-
 def line_up_section(found: Comparison, run: RunFiles, pictures: Pictures) -> Section | None:
     """The same photos under the smoke of every source, and as many of the real ones."""
-    metadata = {
-        source.name: (RunFiles(run.path / source.runs[0][1]), source)
-        for source in found.sources
+    made = [
+        (source, RunFiles(run.path / source.runs[0].dataset))
+        for source in found.models
         if source.runs
-    }
-    photos = _common_photos([files for files, source in metadata.values() if not source.parts])
+    ]
+    photos = _common_photos([files for source, files in made if not source.parts])
     if not photos:
         return None
-    rows: list[tuple[str, str, tuple[str, ...]]] = []
-    for name, (files, source) in metadata.items():
-        if not rows:
-            clean = {_photo(row): row for row in files.rows("metadata.jsonl") if _is(row, "clean")}
-            shown = _shown([clean[photo] for photo in photos if photo in clean], files, pictures)
-            rows.append(("clean photos", "before", shown))
-        smoky = [row for row in files.rows("metadata.jsonl") if _is(row, "smoky")]
+    shown: list[tuple[str, str, list[str]]] = []
+    for source, files in made:
+        rows = files.rows("metadata.jsonl")
+        if not shown:
+            clean = {_photo(row): row for row in rows if _is(row, "clean")}
+            chosen = [clean[photo] for photo in photos if photo in clean]
+            shown.append(("clean photos", "before", _shown(chosen, files, pictures)))
+        smoky = [row for row in rows if _is(row, "smoky")]
         by_photo = {_photo(row): row for row in reversed(smoky)}
         # Real photos show other places: they fill the places of what has no counterpart.
-        made_of = {
-            _photo(row) for row in files.rows("metadata.jsonl") if row.get("label") == "clean"
-        }
+        made_of = {_photo(row) for row in rows if row.get("label") == "clean"}
         others = iter([row for row in smoky if _photo(row) not in made_of])
         chosen = [by_photo.get(photo) or next(others, {}) for photo in photos]
-        rows.append((name, _about(source), _shown(chosen, files, pictures)))
-    return Section(
-        "pictures", "What they learned from", "Pictures", "line_up.html.j2", LineUpData(tuple(rows))
-    )
+        shown.append((source.name, _about(source), _shown(chosen, files, pictures)))
+    return section("pictures", "What they learned from", "Pictures", "line_up", rows=shown)
 
 
 def _is(row: dict[str, object], label: str) -> bool:
@@ -320,9 +284,9 @@ def _common_photos(datasets: list[RunFiles]) -> list[str]:
     return sorted(count, key=lambda photo: (-count[photo], photo))[:_PICTURES]
 
 
-def _shown(rows: list[dict[str, object]], files: RunFiles, pictures: Pictures) -> tuple[str, ...]:
+def _shown(rows: list[dict[str, object]], files: RunFiles, pictures: Pictures) -> list[str]:
     found = [pictures.photo(files.path, row.get("file_name"), _PICTURE_PX) for row in rows]
-    return tuple(picture for picture in found if picture is not None)
+    return [picture for picture in found if picture is not None]
 
 
 def _about(source: Source) -> str:
@@ -333,25 +297,13 @@ def _about(source: Source) -> str:
     return "" if source.source == source.name else source.source
 
 
-@dataclasses.dataclass(frozen=True)
-class SourcesData:
-    """What was made of each source, with the reports of its evaluations."""
-
-    rows: tuple[tuple[Source, str, tuple[tuple[int, str], ...]], ...]
-
-
 def sources_section(found: Comparison, run: RunFiles) -> Section | None:
     """Pictures, probe and the single reports."""
-    if not found.sources:
+    if not found.models:
         return None
     rows = []
-    for source in found.sources:
-        links = tuple(
-            (seed, quote(f"{evaluation}/report.html"))
-            for seed, _, evaluation in source.runs
-            if run.has(f"{evaluation}/report.html")
-        )
+    for source in found.models:
+        reports = [(one.seed, f"{one.evaluation}/report.html") for one in source.runs]
+        links = [(seed, quote(report)) for seed, report in reports if run.has(report)]
         rows.append((source, _about(source), links))
-    return Section(
-        "sources", "Every single run", "Single runs", "sources.html.j2", SourcesData(tuple(rows))
-    )
+    return section("sources", "Every single run", "Single runs", rows=rows)

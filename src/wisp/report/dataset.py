@@ -5,48 +5,65 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-
-from markupsafe import Markup
+from pathlib import Path
 
 from wisp.report import charts, wording
-from wisp.report.page import Section
+from wisp.report.page import Section, section
 from wisp.report.pictures import Pictures
-from wisp.report.read import Estimate, RunFiles, mapping, number, sequence, text, whole
+from wisp.report.read import UNKNOWN, Measured, Number, RunFiles, Saved, number, text
 
 _PAIRS, _PAIRS_OF_EACH = 12, 6  # shown of an only data set, and of each of several
 
 
+class Probe(Saved):
+    """probe.json."""
+
+    auroc: Measured = UNKNOWN
+    images: int = 0
+    groups: int = 0
+    description: str = ""
+
+
+class Settings(Saved):
+    """What config.json wishes for and result.json says of what came of it."""
+
+    model: str = ""
+    frames: int = 0
+    """Of each sequence."""
+    faint: int = 0
+    """Smoky pictures in which the smoke is hardly seen."""
+    guessed_groups: bool = False
+    """Whether nothing but near copies told which photos belong together."""
+    clean_class: str = "auto"
+    quality: int | None = None
+    probe: bool = True
+
+
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Counts from metadata.jsonl, and the fingerprint probe."""
+    """Counts from metadata.jsonl, and the fingerprint probe; anything missing is empty or None."""
 
     model: str
-    rows: int
+    settings: Settings
     sources: int
-    classes: tuple[str, ...]
-    splits: tuple[str, ...]
-    counts: dict[tuple[str, str], int]
+    classes: Sequence[str]
+    splits: Sequence[str]
+    counts: Counter[tuple[str, str]]
     groups: dict[str, int]
-    coverage: tuple[float, ...]
-    opacity: tuple[float, ...]
-    strengths: tuple[float, ...]
-    negatives: tuple[tuple[str, int], ...]
+    coverage: Sequence[float]
+    opacity: Sequence[float]
+    strengths: Sequence[float]
+    negatives: Sequence[tuple[str, int]]
     shared_groups: int
-    guessed_groups: bool
-    """Whether nothing but near copies told which photos belong together."""
     sequences: int
-    frames: int
-    """Of each sequence."""
-    faint: int
-    """Smoky pictures in which the smoke is hardly seen."""
-    clean_class: str
-    quality: int | None
     masks: bool
-    probe: Estimate
-    probe_images: int
-    probe_groups: int
-    probe_description: str
-    probe_off: bool
+    probe: Probe
+
+    @property
+    def name(self) -> str:
+        """What its model is called: ``procedural`` as it is, the last two parts of a path."""
+        parts = self.model.replace("\\", "/").split("/")
+        return "/".join([part for part in parts if part not in ("", "..", ".")][-2:]) or self.model
 
     @property
     def images(self) -> int:
@@ -65,57 +82,42 @@ class Dataset:
 
 
 def load_dataset(run: RunFiles) -> Dataset:
-    """Read a data set; anything missing is empty or None."""
+    """Read a data set."""
     rows = run.rows("metadata.jsonl")
     if not rows:
-        for split in ("train", "validation"):
-            rows += run.rows(f"{split}/metadata.jsonl")
-    config, probe, result = run.config, run.json("probe.json"), run.json("result.json")
-    counts: Counter[tuple[str, str]] = Counter()
+        rows = run.rows("train/metadata.jsonl") + run.rows("validation/metadata.jsonl")
+
+    def distinct(key: str) -> list[str]:
+        return sorted({text(row.get(key)) for row in rows} - {""})
+
+    def measured(key: str) -> list[float]:
+        found = [number(row.get(key)) for row in rows if row.get("label") != "clean"]
+        return [value for value in found if value is not None]
+
+    counts = Counter((text(row.get("split")), text(row.get("label"))) for row in rows)
     groups: dict[str, set[str]] = defaultdict(set)
-    negatives: Counter[str] = Counter()
-    numeric: dict[str, list[float]] = {"coverage": [], "mean_opacity": [], "strength": []}
     for row in rows:
-        split, label = text(row.get("split")), text(row.get("label"))
-        counts[split, label] += 1
-        groups[split].add(text(row.get("group")))
-        if kind := text(row.get("negative")):
-            negatives[kind] += 1
-        for name, values in numeric.items():
-            value = number(row.get(name))
-            if value is not None and label != "clean":
-                values.append(value)
-    splits = sorted({split for split, _ in counts}, key=lambda name: (name != "train", name))
-    shared = 0
-    if len(splits) > 1:
-        shared = len(set.intersection(*(groups[split] for split in splits)) - {""})
-    models = sorted({text(row.get("model")) for row in rows if row.get("model")})
+        groups[text(row.get("split"))].add(text(row.get("group")))
+    splits = sorted(groups, key=lambda name: (name != "train", name))
+    shared = set.intersection(*groups.values()) - {""} if len(splits) > 1 else set()
+    # What was made, where the run got so far; the wish may only have been "auto".
+    settings = Settings.merged(run.config, run.result)
     return Dataset(
-        model=text(config.get("model")) or wording.listed(models) or "unknown",
-        rows=len(rows),
-        sources=len({text(row.get("source")) for row in rows if row.get("source")}),
-        classes=tuple(sorted({label for _, label in counts})),
-        splits=tuple(splits),
-        counts=dict(counts),
+        settings.model or wording.listed(distinct("model")) or "unknown",
+        settings,
+        sources=len(distinct("source")),
+        classes=sorted({label for _, label in counts}),
+        splits=splits,
+        counts=counts,
         groups={split: len(names) for split, names in groups.items()},
-        coverage=tuple(numeric["coverage"]),
-        opacity=tuple(numeric["mean_opacity"]),
-        strengths=tuple(numeric["strength"]),
-        negatives=tuple(negatives.most_common()),
-        shared_groups=shared,
-        guessed_groups=result.get("guessed_groups") is True,
-        sequences=len({text(row.get("sequence")) for row in rows} - {""}),
-        frames=whole(config.get("frames")),
-        faint=whole(result.get("faint")),
-        # What was made, where the run got so far; the wish may only have been "auto".
-        clean_class=text(result.get("clean_class") or config.get("clean_class"), "auto"),
-        quality=whole(config.get("quality")) or None,
+        coverage=measured("coverage"),
+        opacity=measured("mean_opacity"),
+        strengths=measured("strength"),
+        negatives=Counter(filter(None, (text(row.get("negative")) for row in rows))).most_common(),
+        shared_groups=len(shared),
+        sequences=len(distinct("sequence")),
         masks=run.has("masks"),
-        probe=Estimate.of(probe.get("auroc")),
-        probe_images=whole(probe.get("images")),
-        probe_groups=whole(probe.get("groups")),
-        probe_description=text(probe.get("description")).rstrip("."),
-        probe_off=config.get("probe") is False,
+        probe=Probe.model_validate(run.json("probe.json")),
     )
 
 
@@ -126,7 +128,7 @@ def split_caveats(dataset: Dataset) -> tuple[str, ...]:
         said.append(
             f"{wording.plural(dataset.shared_groups, 'group')} stand on both sides of the split."
         )
-    if dataset.guessed_groups:
+    if dataset.settings.guessed_groups:
         said.append(
             "No file name says which photos show one place (PLACE__0001.jpg). Photos of one camera "
             "that are no near copies may stand on both sides, and make a validation look good: "
@@ -135,170 +137,103 @@ def split_caveats(dataset: Dataset) -> tuple[str, ...]:
     return tuple(said)
 
 
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """A photo before and after smoke was laid on it."""
+class Frame(Saved):
+    """One picture of smoke that moves."""
 
-    name: str
-    before: str
-    after: str
-    mask: str | None
-    strength: float | None
-    coverage: float | None
-    condition: str
+    frame: int = 0
+    picture: str | None = None
+
+
+class Pair(Saved):
+    """A photo before and after smoke was laid on it; pictures are file names, then addresses."""
+
+    name: str = ""
+    before: str | None = None
+    after: str | None = None
+    mask: str | None = None
+    strength: Number | None = None
+    coverage: Number | None = None
+    condition: str = ""
     """The fault of the camera that the photo under the smoke shows, if any."""
-    frames: tuple[tuple[int, str], ...]
-    """Number and picture of some frames, if smoke moves."""
-    frames_in_all: int
+    frames: tuple[Frame, ...] = ()
+    """Some of them, if smoke moves."""
+    of: int = 0
+    """All frames there are."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Negative:
+class Negative(Saved):
     """A look-alike: a picture that is labelled clean and could be taken for smoke."""
 
-    name: str
-    kind: str
-    picture: str
+    name: str = ""
+    kind: str = ""
+    picture: str | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Wall:
-    """Pairs of one data set, drawn at random when it was made."""
-
-    model: str
-    pairs: tuple[Pair, ...]
-    negatives: tuple[Negative, ...]
-    left_out: int
-
-
-@dataclasses.dataclass(frozen=True)
-class GalleryData:
-    """The pairs of every data set."""
-
-    walls: tuple[Wall, ...]
-    any_mask: bool
-    divided: bool
-    """Whether there is a validation part to draw from."""
-
-
-def gallery_section(runs: Sequence[RunFiles], pictures: Pictures) -> Section | None:
+def gallery_section(runs: Sequence[tuple[RunFiles, Dataset]], pictures: Pictures) -> Section | None:
     """Randomly chosen validation photos before and after, of each data set."""
     most = _PAIRS if len(runs) == 1 else _PAIRS_OF_EACH
-    walls = [wall for run in runs if (wall := _wall(run, pictures, most)).pairs]
+    walls = []
+    for run, dataset in runs:
+        rows, folder = run.json_list("gallery/index.json", Pair)[:most], run.path / "gallery"
+        pairs = [pair for row in rows if (pair := _shown(row, folder, pictures))]
+        negatives = [
+            (row, picture)
+            for row in run.json_list("gallery/negatives.json", Negative)
+            if (picture := pictures.photo(folder, row.picture, 400))
+        ]
+        if pairs:
+            walls.append((dataset.name, pairs, negatives, len(rows) - len(pairs)))
     if not walls:
         return None
-    masked = any(pair.mask for wall in walls for pair in wall.pairs)
-    return Section(
+    return section(
         "gallery",
         "Before and after",
-        "Before and after",
-        "gallery.html.j2",
-        GalleryData(tuple(walls), masked, all(load_dataset(run).divided for run in runs)),
+        walls=walls,
+        any_mask=any(pair.mask for _, pairs, _, _ in walls for pair in pairs),
+        divided=all(dataset.divided for _, dataset in runs),
     )
 
 
-def _wall(run: RunFiles, pictures: Pictures, most: int) -> Wall:
-    rows = run.json_list("gallery/index.json")[:most]
-    pairs: list[Pair] = []
-    for row in rows:
-        folder = run.path / "gallery"
-        before = pictures.photo(folder, row.get("before"))
-        after = pictures.photo(folder, row.get("after"))
-        if before is None or after is None:
-            continue
-        pairs.append(
-            Pair(
-                text(row.get("name")),
-                before,
-                after,
-                pictures.tint(folder, row.get("mask")),
-                number(row.get("strength")),
-                number(row.get("coverage")),
-                text(row.get("condition")),
-                tuple(
-                    (whole(frame.get("frame")), picture)
-                    for frame in map(mapping, sequence(row.get("frames")))
-                    if (picture := pictures.photo(folder, frame.get("picture"), 320)) is not None
-                ),
-                whole(row.get("of")),
-            )
-        )
-    negatives = [
-        Negative(text(row.get("name")), text(row.get("kind")), picture)
-        for row in run.json_list("gallery/negatives.json")
-        if (picture := pictures.photo(run.path / "gallery", row.get("picture"), 400)) is not None
+def _shown(pair: Pair, folder: Path, pictures: Pictures) -> Pair | None:
+    before, after = pictures.photo(folder, pair.before), pictures.photo(folder, pair.after)
+    if before is None or after is None:
+        return None
+    mask = pictures.tint(folder, pair.mask)
+    frames = [
+        Frame(frame=one.frame, picture=picture)
+        for one in pair.frames
+        if (picture := pictures.photo(folder, one.picture, 320))
     ]
-    return Wall(
-        model_name(load_dataset(run).model),
-        tuple(pairs),
-        tuple(negatives),
-        len(rows) - len(pairs),
+    return pair.model_copy(
+        update={"before": before, "after": after, "mask": mask, "frames": frames}
     )
-
-
-def model_name(model: str) -> str:
-    """``procedural`` as it is; the last two parts of a path."""
-    parts = [part for part in model.replace("\\", "/").split("/") if part not in ("", "..", ".")]
-    return "/".join(parts[-2:]) or model
-
-
-@dataclasses.dataclass(frozen=True)
-class DatasetData:
-    """Counts, distributions and the split."""
-
-    dataset: Dataset
-    model: str
-    distributions: tuple[Markup, ...]
 
 
 def dataset_section(dataset: Dataset, title: str = "The data set", anchor: str = "data") -> Section:
     """How many pictures of what, on which side of the split."""
     drawn = []
-    if dataset.coverage and any(dataset.coverage):
+    if any(dataset.coverage):
         drawn.append(charts.bars(dataset.coverage, "part of the picture under smoke", 1.0))
-    if dataset.opacity and any(dataset.opacity):
+    if any(dataset.opacity):
         drawn.append(charts.bars(dataset.opacity, "mean opacity of the smoke", 1.0))
     if len(set(dataset.strengths)) > 1:
         drawn.append(charts.bars(dataset.strengths, "strength (optical density)"))
-    return Section(
-        anchor,
-        title,
-        title.removeprefix("The ").capitalize(),
-        "dataset.html.j2",
-        DatasetData(dataset, model_name(dataset.model), tuple(drawn)),
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Probed:
-    """The fingerprint probe of one data set and what it means."""
-
-    dataset: Dataset
-    model: str
-    sentence: str
+    short = title.removeprefix("The ").capitalize()
+    return section(anchor, title, short, "dataset", dataset=dataset, distributions=drawn)
 
 
 def probe_section(datasets: Sequence[Dataset]) -> Section | None:
     """Whether the clean pictures of the sets give away how they were made."""
-    probed = [
-        Probed(dataset, model_name(dataset.model), _probe_words(dataset))
-        for dataset in datasets
-        if dataset.probe.known
-    ]
+    probed = [(one.name, one.probe, _probe_words(one)) for one in datasets if one.probe.auroc.known]
     if not probed:
         return None
-    return Section(
-        "probe",
-        "Does the data set give itself away?",
-        "Fingerprint probe",
-        "probe.html.j2",
-        tuple(probed),
-    )
+    title, short = "Does the data set give itself away?", "Fingerprint probe"
+    return section("probe", title, short, probed=probed)
 
 
 def _probe_words(dataset: Dataset) -> str:
-    probe = dataset.probe
-    if dataset.clean_class == "pixels" and not dataset.masks:
+    probe, clean_class = dataset.probe.auroc, dataset.settings.clean_class
+    if clean_class == "pixels" and not dataset.masks:
         return (
             "But here the clean class kept the photos' own pixels while the smoky class was "
             "repainted by a network: whatever the probe says, the two classes differ by that too."
@@ -315,7 +250,7 @@ def _probe_words(dataset: Dataset) -> str:
         )
     cause = (
         "compressing a picture once more can be seen in it"
-        if dataset.clean_class == "pixels"
+        if clean_class == "pixels"
         else "the pictures are repainted in a way that can be seen"
     )
     return (

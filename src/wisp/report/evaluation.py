@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeVar
+
+from pydantic import Field
 
 from wisp.report.charts import Bin, Names
-from wisp.report.read import (
-    Estimate,
-    Prediction,
-    RunFiles,
-    mapping,
-    number,
-    numbers,
-    sequence,
-    text,
-    whole,
-)
+from wisp.report.read import UNKNOWN, Measured, Number, Prediction, RunFiles, Saved
+
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,11 +66,15 @@ class Scores:
     @classmethod
     def of(cls, predictions: Iterable[Prediction], positive: str) -> Scores:
         """By label."""
-        rows = list(predictions)
-        return cls(
-            tuple(sorted(row.score for row in rows if row.label == positive)),
-            tuple(sorted(row.score for row in rows if row.label != positive)),
-        )
+        sides: dict[bool, list[float]] = {True: [], False: []}
+        for row in predictions:
+            sides[row.label == positive].append(row.score or 0.0)
+        return cls(tuple(sorted(sides[True])), tuple(sorted(sides[False])))
+
+    @property
+    def known(self) -> bool:
+        """Whether there are any."""
+        return bool(self.positive or self.negative)
 
     def at(self, threshold: float) -> Tally:
         """Counts when scores from ``threshold`` on are alarms."""
@@ -86,36 +85,111 @@ class Scores:
             len(self.negative),
         )
 
+    def tally(self, threshold: float | None) -> Tally | None:
+        """The same; None where there is no threshold or no score."""
+        return self.at(threshold) if self.known and threshold is not None else None
 
-@dataclasses.dataclass(frozen=True)
-class Measures:
+
+class Measures(Saved):
     """The numbers of one set of photos."""
 
-    images: int
-    groups: int
-    groups_of_both: int
+    images: int = 0
+    groups: int = 0
+    groups_of_both: int = 0
     """Groups that show both classes: what ``auroc_within_groups`` rests on."""
-    auroc: Estimate
-    auroc_within_groups: Estimate
-    average_precision: Estimate
-    balanced_accuracy: Estimate
-    tpr_at_fpr_01: Estimate
-    tpr_at_fpr_05: Estimate
+    auroc: Measured = UNKNOWN
+    auroc_within_groups: Measured = UNKNOWN
+    average_precision: Measured = UNKNOWN
+    balanced_accuracy: Measured = UNKNOWN
+    tpr_at_fpr_01: Measured = UNKNOWN
+    tpr_at_fpr_05: Measured = UNKNOWN
 
-    @classmethod
-    def of(cls, source: Mapping[str, object]) -> Measures:
-        """From a JSON object as in metrics.json."""
-        return cls(
-            whole(source.get("images")),
-            whole(source.get("groups")),
-            whole(source.get("groups_of_both")),
-            Estimate.of(source.get("auroc")),
-            Estimate.of(source.get("auroc_within_groups")),
-            Estimate.of(source.get("average_precision")),
-            Estimate.of(source.get("balanced_accuracy")),
-            Estimate.of(source.get("tpr_at_fpr_01")),
-            Estimate.of(source.get("tpr_at_fpr_05")),
-        )
+
+class OfGroup(Saved):
+    """A row of ``per_group``."""
+
+    group: str = ""
+    set: str = ""
+    images: int | None = None
+    tpr: Number | None = None
+    fpr: Number | None = None
+
+
+class Confusion(Saved):
+    """How many photos of each class (rows) were called what (columns)."""
+
+    classes: tuple[str, ...] = ()
+    counts: tuple[tuple[int, ...], ...] = ()
+
+    def tally(self, positive: str) -> Tally | None:
+        """Of one class against all else; None where the matrix is not whole."""
+        size = len(self.classes)
+        if positive not in self.classes or [len(row) for row in self.counts] != [size] * size:
+            return None
+        at = self.classes.index(positive)
+        own, rest = self.counts[at], [*self.counts[:at], *self.counts[at + 1 :]]
+        return Tally(own[at], sum(own), sum(row[at] for row in rest), sum(map(sum, rest)))
+
+
+class Calibration(Saved):
+    """How far scores are probabilities."""
+
+    bins: tuple[Bin, ...] = ()
+    ece: Measured = UNKNOWN
+    brier: Measured = UNKNOWN
+
+
+class Curve(Saved):
+    """The points of a curve, by what the axes show."""
+
+    fpr: tuple[Number, ...] = ()
+    tpr: tuple[Number, ...] = ()
+    recall: tuple[Number, ...] = ()
+    precision: tuple[Number, ...] = ()
+
+
+class Curves(Saved):
+    """Of all thresholds."""
+
+    roc: Curve = Curve()
+    pr: Curve = Curve()
+
+
+class Overlap(Saved):
+    """A test photo that was also seen in training."""
+
+    kind: str = ""
+    train: str = ""
+    test: str = ""
+
+
+class Distance(Saved):
+    """One class of one test set beside the same class in training."""
+
+    set: str = ""
+    label: str = ""
+    train: int = 0
+    test: int = 0
+    kid: Measured = UNKNOWN
+    fid: Number | None = None
+
+
+class Metrics(Measures):
+    """All of metrics.json."""
+
+    positive: str = "smoky"
+    classes: tuple[str, ...] = ()
+    threshold: Number | None = None
+    threshold_source: str = ""
+    per_set: dict[str, Measures] = Field(default_factory=dict)
+    per_group: tuple[OfGroup, ...] = ()
+    confusion: Confusion = Confusion()
+    calibration: Calibration = Calibration()
+    curves: Curves = Curves()
+    overlaps: tuple[Overlap, ...] | None = None
+    """None where nothing was looked for."""
+    distances: tuple[Distance, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +198,6 @@ class SetRow:
 
     name: str
     measures: Measures
-    scores: Scores
     tally: Tally | None
 
 
@@ -145,37 +218,21 @@ class GroupRow:
         """Misses and false alarms; 0 where single scores are unknown."""
         return 0 if self.tally is None else self.tally.errors
 
-
-@dataclasses.dataclass(frozen=True)
-class Overlap:
-    """A test photo that was also seen in training."""
-
-    kind: str
-    train: str
-    test: str
-
-
-@dataclasses.dataclass(frozen=True)
-class DistanceRow:
-    """One class of one test set beside the same class in training."""
-
-    set: str
-    label: str
-    train: int
-    test: int
-    kid: Estimate
-    fid: float | None
+    @property
+    def classes(self) -> tuple[bool, bool]:
+        """Whether it shows positives, and whether it shows negatives."""
+        return (
+            bool(self.scores.positive) or self.tpr is not None,
+            bool(self.scores.negative) or self.fpr is not None,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Everything metrics.json and predictions.csv say."""
+    """What metrics.json says, and what follows from predictions.csv."""
 
-    measures: Measures
-    threshold: float | None
-    threshold_source: str
+    measures: Metrics
     names: Names
-    classes: tuple[str, ...]
     sets: tuple[SetRow, ...]
     groups: tuple[GroupRow, ...]
     positive_groups: int
@@ -184,98 +241,42 @@ class Evaluation:
     """Groups with photos of both classes."""
     scores: Scores
     tally: Tally | None
-    confusion: tuple[tuple[int, ...], ...]
-    confusion_classes: tuple[str, ...]
-    bins: tuple[Bin, ...]
-    ece: float | None
-    brier: float | None
-    roc: tuple[list[float], list[float]]
-    pr: tuple[list[float], list[float]]
-    overlaps: tuple[Overlap, ...]
-    leak_checked: bool
-    distances: tuple[DistanceRow, ...]
-    notes: tuple[str, ...]
     rendered: bool
 
-    @property
-    def positive(self) -> str:
-        """The class to detect."""
-        return self.names[0]
+
+def class_names(classes: Iterable[str], positive: str, alone: str) -> Names:
+    """What the class to detect is called, and what all else is; ``alone`` where nothing else is."""
+    others = [name for name in classes if name != positive]
+    return positive, others[0] if len(others) == 1 else "other" if others else alone
 
 
 def load_evaluation(run: RunFiles) -> Evaluation:
     """Read an evaluation run; anything missing is empty or None."""
-    metrics = run.json("metrics.json")
-    positive = text(metrics.get("positive"), "smoky")
-    classes = tuple(text(name) for name in sequence(metrics.get("classes")))
-    others = [name for name in classes if name != positive]
-    names = (positive, others[0] if len(others) == 1 else "clean" if not others else "other")
-    threshold = number(metrics.get("threshold"))
+    saved = run.json("metrics.json")
+    metrics = Metrics.model_validate(saved)
     predictions = [
-        _on_its_side(row, threshold, positive) for row in run.predictions("predictions.csv")
+        _on_its_side(row, metrics.threshold, metrics.positive)
+        for row in run.predictions("predictions.csv")
     ]
-    scores = Scores.of(predictions, positive)
-    confusion = mapping(metrics.get("confusion"))
-    confusion_classes = tuple(text(name) for name in sequence(confusion.get("classes")))
-    counts = tuple(
-        tuple(round(cell) for cell in numbers(row)) for row in sequence(confusion.get("counts"))
-    )
-    tally = scores.at(threshold) if predictions and threshold is not None else None
-    if tally is None:
-        tally = _tally_of(counts, confusion_classes, positive)
-    groups = _groups(metrics, predictions, positive, threshold)
-    measures = Measures.of(metrics)
-    calibration = mapping(metrics.get("calibration"))
-    curves = mapping(metrics.get("curves"))
-    roc, pr = mapping(curves.get("roc")), mapping(curves.get("pr"))
+    scores, groups = Scores.of(predictions, metrics.positive), _groups(metrics, predictions)
+    known = {
+        "images": metrics.images or len(predictions),
+        "groups": metrics.groups or len(groups),
+    }
+    shown = [row.classes for row in groups]
     return Evaluation(
-        measures=dataclasses.replace(
-            measures,
-            images=measures.images or len(predictions),
-            groups=measures.groups or len(groups),
-        ),
-        threshold=threshold,
-        threshold_source=text(metrics.get("threshold_source")),
-        names=names,
-        classes=classes,
-        sets=_sets(metrics, predictions, positive, threshold),
+        measures=metrics.model_copy(update=known),
+        names=class_names(metrics.classes, metrics.positive, "clean"),
+        sets=_sets(metrics, predictions),
         groups=groups,
-        positive_groups=sum(bool(row.scores.positive) or row.tpr is not None for row in groups),
-        negative_groups=sum(bool(row.scores.negative) or row.fpr is not None for row in groups),
-        shared_groups=sum(
-            (bool(row.scores.positive) or row.tpr is not None)
-            and (bool(row.scores.negative) or row.fpr is not None)
-            for row in groups
-        ),
+        positive_groups=sum(positive for positive, _ in shown),
+        negative_groups=sum(negative for _, negative in shown),
+        shared_groups=sum(positive and negative for positive, negative in shown),
         scores=scores,
-        tally=tally,
-        confusion=counts,
-        confusion_classes=confusion_classes,
-        bins=tuple(_bins(calibration.get("bins"))),
-        ece=Estimate.of(calibration.get("ece")).value,
-        brier=Estimate.of(calibration.get("brier")).value,
-        roc=(numbers(roc.get("fpr")), numbers(roc.get("tpr"))),
-        pr=(numbers(pr.get("recall")), numbers(pr.get("precision"))),
-        overlaps=tuple(
-            Overlap(text(row.get("kind")), text(row.get("train")), text(row.get("test")))
-            for row in map(mapping, sequence(metrics.get("overlaps")))
-        ),
-        leak_checked=isinstance(metrics.get("overlaps"), list),
-        distances=tuple(
-            DistanceRow(
-                text(row.get("set")),
-                text(row.get("label")),
-                whole(row.get("train")),
-                whole(row.get("test")),
-                Estimate.of(row.get("kid")),
-                number(row.get("fid")),
-            )
-            for row in map(mapping, sequence(metrics.get("distances")))
-        ),
-        notes=tuple(text(note) for note in sequence(metrics.get("notes"))),
+        tally=scores.tally(metrics.threshold) or metrics.confusion.tally(metrics.positive),
         rendered=any(
             source.get("rendered_world") is True
-            for source in (run.json("banner.json"), run.environment, run.config, metrics)
+            for source in (run.json("banner.json"), run.environment, run.config, saved)
         ),
     )
 
@@ -286,85 +287,49 @@ def _on_its_side(row: Prediction, threshold: float | None, positive: str) -> Pre
     Scores are saved rounded, the threshold is not: one that was the threshold itself may have
     slipped to the other side.
     """
-    if threshold is None or not row.predicted or abs(row.score - threshold) > 1e-5:
+    score = row.score or 0.0
+    if threshold is None or not row.predicted or abs(score - threshold) > 1e-5:
         return row
-    if row.predicted == positive:
-        return dataclasses.replace(row, score=max(row.score, threshold))
-    return dataclasses.replace(row, score=min(row.score, threshold - 1e-7))
+    above = row.predicted == positive
+    decided = max(score, threshold) if above else min(score, threshold - 1e-7)
+    return row.model_copy(update={"score": decided})
 
 
-def _tally_of(
-    counts: tuple[tuple[int, ...], ...], classes: tuple[str, ...], positive: str
-) -> Tally | None:
-    if positive not in classes or any(len(row) != len(classes) for row in counts):
-        return None
-    if len(counts) != len(classes):
-        return None
-    at = classes.index(positive)
-    rest = [row for index, row in enumerate(counts) if index != at]
-    return Tally(counts[at][at], sum(counts[at]), sum(row[at] for row in rest), sum(map(sum, rest)))
-
-
-def _sets(
-    metrics: Mapping[str, object],
-    predictions: list[Prediction],
-    positive: str,
-    threshold: float | None,
-) -> tuple[SetRow, ...]:
-    by_set: dict[str, list[Prediction]] = defaultdict(list)
+def _by(
+    key: Callable[[Prediction], K], predictions: Iterable[Prediction]
+) -> dict[K, list[Prediction]]:
+    found: dict[K, list[Prediction]] = defaultdict(list)
     for prediction in predictions:
-        by_set[prediction.set].append(prediction)
-    rows = []
-    for name, fields in mapping(metrics.get("per_set")).items():
-        scores = Scores.of(by_set.get(name, []), positive)
-        known = threshold is not None and bool(by_set.get(name))
-        measures = Measures.of(mapping(fields))
+        found[key(prediction)].append(prediction)
+    return found
+
+
+def _sets(metrics: Metrics, predictions: list[Prediction]) -> tuple[SetRow, ...]:
+    by_set, rows = _by(lambda row: row.set, predictions), []
+    for name, measures in metrics.per_set.items():
+        photos = by_set.get(name, [])
         rows.append(
-            SetRow(
-                name,
-                dataclasses.replace(measures, images=measures.images or len(by_set.get(name, []))),
-                scores,
-                scores.at(threshold) if known and threshold is not None else None,
-            )
+            SetRow(name, measures, Scores.of(photos, metrics.positive).tally(metrics.threshold))
         )
     return tuple(rows)
 
 
-def _groups(
-    metrics: Mapping[str, object],
-    predictions: list[Prediction],
-    positive: str,
-    threshold: float | None,
-) -> tuple[GroupRow, ...]:
-    by_group: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
-    for prediction in predictions:
-        by_group[prediction.set, prediction.group].append(prediction)
-    listed = [mapping(row) for row in sequence(metrics.get("per_group"))]
-    if not listed:
-        listed = [{"group": group, "set": set_} for set_, group in by_group]
-    rows = []
-    for fields in listed:
-        name, set_ = text(fields.get("group")), text(fields.get("set"))
-        members = by_group.get((set_, name), [])
-        scores = Scores.of(members, positive)
-        tally = scores.at(threshold) if members and threshold is not None else None
+def _groups(metrics: Metrics, predictions: list[Prediction]) -> tuple[GroupRow, ...]:
+    by_group, rows = _by(lambda row: (row.set, row.group), predictions), []
+    listed = metrics.per_group or [OfGroup(group=group, set=set_) for set_, group in by_group]
+    for one in listed:
+        photos = by_group.get((one.set, one.group), [])
+        scores = Scores.of(photos, metrics.positive)
+        tally = scores.tally(metrics.threshold)
         rows.append(
             GroupRow(
-                name,
-                set_,
-                whole(fields.get("images"), len(members)),
+                one.group,
+                one.set,
+                len(photos) if one.images is None else one.images,
                 scores,
                 tally,
-                tally.tpr if tally else number(fields.get("tpr")),
-                tally.fpr if tally else number(fields.get("fpr")),
+                tally.tpr if tally else one.tpr,
+                tally.fpr if tally else one.fpr,
             )
         )
     return tuple(sorted(rows, key=lambda row: (-row.errors, -row.images, row.name)))
-
-
-def _bins(source: object) -> Iterable[Bin]:
-    for fields in map(mapping, sequence(source)):
-        count = whole(fields.get("count"))
-        confidence, frequency = number(fields.get("confidence")), number(fields.get("frequency"))
-        if count > 0 and confidence is not None and frequency is not None:
-            yield Bin(count, confidence, frequency)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import lzma
@@ -18,11 +17,12 @@ from PIL import Image
 from wisp.errors import InputError
 from wisp.manifest import FileRecord
 from wisp.report import charts, wording
-from wisp.report.page import Section, Tile
+from wisp.report.page import Section, Tile, section
 from wisp.report.pictures import Pictures
-from wisp.report.read import RunFiles, mapping, number, sequence, text, whole
+from wisp.report.read import Number, RunFiles, Saved, mapping, sequence, text
 
 T = TypeVar("T")
+Wall = tuple[str, list[tuple["Layer", str, str | None]]]
 
 _PER_WALL = 6
 _TITLES = {  # by the number of walls
@@ -56,75 +56,45 @@ _FATES = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Layer:
+class Layer(Saved):
     """One row of the bank's index."""
 
-    name: str
-    source_sha256: str
-    group: str
-    score: float | None
-    mean_opacity: float | None
+    name: str = ""
+    source_sha256: str = ""
+    group: str = ""
+    score: Number | None = None
+    mean_opacity: Number | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Fate:
-    """What became of a number of photos."""
-
-    name: str
-    photos: int
-    meaning: str
-
-
-@dataclasses.dataclass(frozen=True)
-class ShownLayer:
-    """A layer as a picture, and the photo it was lifted off where that is still there."""
-
-    layer: Layer
-    picture: str
-    photo: str | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Wall:
-    """Layers of like score."""
-
-    title: str
-    layers: tuple[ShownLayer, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class LayersData:
-    """What was lifted, in numbers and pictures; ``problem`` says why there are none."""
-
-    sentence: str
-    fates: tuple[Fate, ...]
-    walls: tuple[Wall, ...]
-    any_photo: bool
-    distributions: tuple[Markup, ...]
-    damaged: int
-    problem: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Suspect:
+class Suspect(Saved):
     """A clean photo in which R sees smoke."""
 
-    path: str
-    name: str
-    folder: str
-    mean_opacity: float | None
-    picture: str | None
+    path: str = ""
+    mean_opacity: Number | None = None
+
+    @property
+    def place(self) -> list[str]:
+        """Its folder, if there is one, and its name."""
+        return self.path.replace("\\", "/").rsplit("/", 2)[-2:]
 
 
-@dataclasses.dataclass(frozen=True)
-class SuspiciousData:
-    """The clean photos in which R sees smoke, the worst first."""
+class Lifting(Saved):
+    """What was made of the photos, as result.json says it."""
 
-    total: int
-    looked_at: int
-    shown: tuple[Suspect, ...]
-    listed: tuple[Suspect, ...]
+    layers: int = 0
+    looked_at: int = 0
+    without_smoke: int = 0
+    unsteady: int = 0
+    inconsistent: int = 0
+    near_copies: int = 0
+    unreadable: int = 0
+    suspicious_clean: int | None = None
+    clean_looked_at: int = 0
+
+
+def _lifting(run: RunFiles) -> Lifting | None:
+    saved = mapping(run.result.get("lifting"))
+    return Lifting.model_validate(saved) if saved else None
 
 
 def lifted_sections(run: RunFiles, pictures: Pictures) -> list[Section | None]:
@@ -137,11 +107,11 @@ def lifted_sections(run: RunFiles, pictures: Pictures) -> list[Section | None]:
 
 def lifted_tile(run: RunFiles) -> Tile | None:
     """How many layers there are; None where nothing was lifted."""
-    lifting = mapping(run.json("result.json").get("lifting"))
-    if not lifting:
+    lifting = _lifting(run)
+    if lifting is None:
         return None
-    photos = wording.plural(whole(lifting.get("looked_at")), "smoky photo")
-    return Tile("Layers", wording.count(whole(lifting.get("layers"))), f"of smoke, from {photos}")
+    photos = wording.plural(lifting.looked_at, "smoky photo")
+    return Tile("Layers", wording.count(lifting.layers), f"of smoke, from {photos}")
 
 
 def pick_walls(ranked: Sequence[T], each: int) -> list[Sequence[T]]:
@@ -176,19 +146,8 @@ def _entry(bank: zipfile.ZipFile, name: str) -> bytes:
 
 def _index(bank: zipfile.ZipFile) -> list[Layer]:
     """The rows of the bank's index, the best score first."""
-    rows = [
-        mapping(row) for row in sequence(mapping(json.loads(_entry(bank, "index.json")))["layers"])
-    ]
-    layers = [
-        Layer(
-            text(row.get("name")),
-            text(row.get("source_sha256")),
-            text(row.get("group")),
-            number(row.get("score")),
-            number(row.get("mean_opacity")),
-        )
-        for row in rows
-    ]
+    rows = sequence(mapping(json.loads(_entry(bank, "index.json")))["layers"])
+    layers = [Layer.model_validate(mapping(row)) for row in rows]
     return sorted(layers, key=lambda layer: -(layer.score or 0.0))
 
 
@@ -196,7 +155,7 @@ def _layers_section(
     run: RunFiles, records: dict[str, dict[str, FileRecord]], pictures: Pictures
 ) -> Section:
     """How many photos were lifted from, and layers of high, middling and low score."""
-    lifting = mapping(run.json("result.json").get("lifting"))
+    lifting = _lifting(run)
     layers: list[Layer] = []
     path = run.path / "layers.zip"
     try:
@@ -212,53 +171,38 @@ def _layers_section(
     except _DAMAGED as error:
         problem = f"{path}: is damaged, so no layers can be shown ({error})."
     walls, damaged = _walls(path, layers, records["smoky"], pictures) if layers else ([], 0)
-    shown = [one for wall in walls for one in wall.layers]
-    return Section(
+    return section(
         "layers",
         "What was lifted",
-        "What was lifted",
-        "layers.html.j2",
-        LayersData(
-            _lifted_words(lifting),
-            _fates(lifting),
-            tuple(walls),
-            any(one.photo for one in shown),
-            _distributions(layers),
-            damaged,
-            problem,
-        ),
+        sentence=_lifted_words(lifting) if lifting else "",
+        fates=_fates(lifting) if lifting and lifting.looked_at else (),
+        walls=walls,
+        any_photo=any(photo for _, shown in walls for _, _, photo in shown),
+        distributions=_distributions(layers),
+        damaged=damaged,
+        problem=problem,
     )
 
 
-def _lifted_words(lifting: dict[str, object]) -> str:
-    if not lifting:
-        return ""
-    kept = wording.plural(whole(lifting.get("layers")), "layer")
-    said = f"{kept} came from {wording.plural(whole(lifting.get('looked_at')), 'smoky photo')}."
-    looked_at = whole(lifting.get("clean_looked_at"))
-    if looked_at and not whole(lifting.get("suspicious_clean")):
-        said += f" In none of {wording.plural(looked_at, 'clean photo')} did R see smoke."
+def _lifted_words(lifting: Lifting) -> str:
+    kept = wording.plural(lifting.layers, "layer")
+    said = f"{kept} came from {wording.plural(lifting.looked_at, 'smoky photo')}."
+    if lifting.clean_looked_at and not lifting.suspicious_clean:
+        clean = wording.plural(lifting.clean_looked_at, "clean photo")
+        said += f" In none of {clean} did R see smoke."
     return said
 
 
-def _fates(lifting: dict[str, object]) -> tuple[Fate, ...]:
-    """What became of every smoky photo; empty where it is not known."""
-    looked_at, kept = whole(lifting.get("looked_at")), whole(lifting.get("layers"))
-    if not looked_at:
-        return ()
-    fates = [Fate("kept", kept, "Smoke of your pictures is made of their layers.")]
-    fates += [
-        Fate(name, whole(lifting.get(key)), meaning)
-        for key, name, meaning in _FATES
-        if whole(lifting.get(key))
-    ]
-    rest = looked_at - sum(fate.photos for fate in fates)
-    if rest > 0:
-        fates.append(Fate("others", rest, "Dropped for another reason."))
-    return tuple(fates)
+def _fates(lifting: Lifting) -> list[tuple[str, int, str]]:
+    """What became of every smoky photo: in a word, of how many, and why."""
+    counts = lifting.model_dump()
+    fates = [("kept", lifting.layers, "Smoke of your pictures is made of their layers.")]
+    fates += [(name, counts[key], meaning) for key, name, meaning in _FATES if counts[key]]
+    rest = lifting.looked_at - sum(photos for _, photos, _ in fates)
+    return fates + ([("others", rest, "Dropped for another reason.")] if rest > 0 else [])
 
 
-def _distributions(layers: Sequence[Layer]) -> tuple[Markup, ...]:
+def _distributions(layers: Sequence[Layer]) -> list[Markup]:
     drawn = []
     for title, values in (
         ("score", [layer.score for layer in layers]),
@@ -267,13 +211,14 @@ def _distributions(layers: Sequence[Layer]) -> tuple[Markup, ...]:
         known = [value for value in values if value is not None and 0 <= value <= 1]
         if len(known) > 1:
             drawn.append(charts.bars(known, title, 1.0))
-    return tuple(drawn)
+    return drawn
 
 
 def _walls(
     path: Path, layers: Sequence[Layer], photos: dict[str, FileRecord], pictures: Pictures
 ) -> tuple[list[Wall], int]:
-    """Layers as pictures, and how many of the chosen ones could not be shown."""
+    """Layers of like score as pictures, each with its photo where that is still there, and how
+    many of the chosen ones could not be shown."""
     chosen = pick_walls(layers, _PER_WALL)
     walls, damaged = [], 0
     with zipfile.ZipFile(path) as bank:
@@ -286,9 +231,9 @@ def _walls(
                     continue
                 record = photos.get(layer.source_sha256)
                 photo = pictures.recorded(record, _SIDE_PX) if record else None
-                shown.append(ShownLayer(layer, picture, photo))
+                shown.append((layer, picture, photo))
             if shown:
-                walls.append(Wall(title, tuple(shown)))
+                walls.append((title, shown))
     return walls, damaged
 
 
@@ -304,34 +249,21 @@ def _suspicious_section(
     run: RunFiles, records: dict[str, dict[str, FileRecord]], pictures: Pictures
 ) -> Section | None:
     """The clean photos in which R sees smoke; None if there are none."""
-    rows = run.json_list("suspicious.json")
-    lifting = mapping(run.json("result.json").get("lifting"))
-    total = whole(lifting.get("suspicious_clean"), len(rows))
-    if not rows and not total:
+    suspects = run.json_list("suspicious.json", Suspect)
+    lifting = _lifting(run) or Lifting()
+    total = len(suspects) if lifting.suspicious_clean is None else lifting.suspicious_clean
+    if not suspects and not total:
         return None
-    suspects = []
-    for index, row in enumerate(rows[:_SUSPICIOUS_LISTED]):
-        path = text(row.get("path"))
-        record = records["clean"].get(path) if index < _SUSPICIOUS_SHOWN else None
-        parts = path.replace("\\", "/").rsplit("/", 2)
-        suspects.append(
-            Suspect(
-                path,
-                parts[-1],
-                parts[-2] if len(parts) > 1 else "",
-                number(row.get("mean_opacity")),
-                pictures.recorded(record, _SIDE_PX) if record else None,
-            )
-        )
-    return Section(
+    shown = []
+    for suspect in suspects[:_SUSPICIOUS_SHOWN]:
+        record = records["clean"].get(suspect.path)
+        shown.append((suspect, pictures.recorded(record, _SIDE_PX) if record else None))
+    return section(
         "suspicious",
         "Clean photos in which R sees smoke",
         "Smoke in clean photos",
-        "suspicious.html.j2",
-        SuspiciousData(
-            total,
-            whole(lifting.get("clean_looked_at")),
-            tuple(suspects[:_SUSPICIOUS_SHOWN]),
-            tuple(suspects),
-        ),
+        total=total,
+        looked_at=lifting.clean_looked_at,
+        shown=shown,
+        listed=suspects[:_SUSPICIOUS_LISTED],
     )

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
 from wisp.report import wording
 from wisp.report.charts import thin
-from wisp.report.svg import Frame, element, group, nice_ticks
-
-
-@dataclasses.dataclass(frozen=True)
-class Figure:
-    """A chart and the heading over it."""
-
-    title: str
-    chart: Markup
+from wisp.report.read import Estimate, mapping, number
+from wisp.report.svg import Frame, dot, element, label, nice_ticks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,84 +23,83 @@ class Series:
     class_: str = "smoky"
     raw: bool = True  # draw the unsmoothed values faintly behind
 
+    @classmethod
+    def of(
+        cls,
+        rows: Iterable[dict[str, object]],
+        key: str,
+        name: str,
+        class_: str = "smoky",
+        *,
+        inside: str = "",
+    ) -> Series:
+        """From rows of metrics.jsonl; what stands ``inside`` another key is measured rarely."""
+        steps, values = [], []
+        for row in rows:
+            value = Estimate.of((mapping(row.get(inside)) if inside else row).get(key)).value
+            step = number(row.get("step"))
+            if step is not None and value is not None:
+                steps.append(step)
+                values.append(value)
+        return cls(name, steps, values, class_, raw=not inside)
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A chart and the heading over it."""
+
+    title: str
+    chart: Markup
+
+    @classmethod
+    def all_of(cls, *plans: tuple[str, Sequence[Series]]) -> list[Figure]:
+        """Those with anything to show; a term that is off is 0 throughout."""
+        kept = [(title, [one for one in series if any(one.values)]) for title, series in plans]
+        return [
+            cls(title, curves(f"{title} over steps", series)) for title, series in kept if series
+        ]
+
 
 def _smooth(values: Sequence[float], window: int) -> list[float]:
     half = window // 2
-    return [
-        sum(part) / len(part)
-        for i in range(len(values))
-        if (part := values[max(0, i - half) : i + half + 1])
-    ]
+    parts = [values[max(0, i - half) : i + half + 1] for i in range(len(values))]
+    return [sum(part) / len(part) for part in parts]
 
 
 def curves(
-    title: str,
-    series: Sequence[Series],
-    x_title: str = "step",
-    y_range: tuple[float, float] | None = None,
+    title: str, series: Sequence[Series], y_range: tuple[float, float] | None = None
 ) -> Markup:
     """Lines over steps, smoothed over 1/25 of the run, the raw values faint behind them."""
     drawn: list[tuple[Series, list[float], list[float], list[float]]] = []
     for one in series:
         smooth = _smooth(one.values, max(1, len(one.values) // 25)) if one.raw else one.values
         kept = [round(i) for i in thin(range(len(smooth)), 300)]
-        drawn.append(
-            (
-                one,
-                [one.steps[i] for i in kept],
-                [smooth[i] for i in kept],
-                [one.values[i] for i in kept],
-            )
-        )
+        steps, fine, raw = ([all_[i] for i in kept] for all_ in (one.steps, smooth, one.values))
+        drawn.append((one, steps, fine, raw))
     every = sorted(value for _, _, _, raw in drawn for value in raw)
     last = max([steps[-1] for _, steps, _, _ in drawn if steps] or [1.0])
-    # One early spike must not flatten the rest.
-    top = (
-        y_range[1]
-        if y_range
-        else max(
-            [every[int(0.99 * (len(every) - 1))] * 1.08 if every else 1.0, 1e-9]
-            + [max(smooth) for _, _, smooth, _ in drawn if smooth]
-        )
-    )
-    bottom = y_range[0] if y_range else 0.0
-    frame = Frame(
-        (0.0, last), (bottom, top), width=420, height=240, left=48, top=14 + 18 * (len(series) > 1)
-    )
-    parts = [
-        frame.axes(
-            x_title,
-            "",
-            nice_ticks(0, last),
-            nice_ticks(bottom, top),
-            lambda v: wording.count(v) if v < 1e5 else f"{v / 1000:g} k",
-        )
-    ]
+    if y_range is None:
+        # One early spike must not flatten the rest.
+        most = every[int(0.99 * (len(every) - 1))] * 1.08 if every else 1.0
+        y_range = 0.0, max([most, 1e-9] + [max(smooth) for _, _, smooth, _ in drawn if smooth])
+    frame = Frame((0.0, last), y_range, height=240, left=48, top=14 + 18 * (len(series) > 1))
+
+    def steps_text(step: float) -> str:
+        return wording.count(step) if step < 1e5 else f"{step / 1000:g} k"
+
+    parts = [frame.axes("step", "", nice_ticks(0, last), nice_ticks(*y_range), steps_text)]
     for one, steps, smooth, raw in drawn:
         if one.raw:
-            parts.append(frame.line(steps, [min(v, top) for v in raw], f"raw-{one.class_}"))
+            below = [min(value, y_range[1]) for value in raw]
+            parts.append(frame.line(steps, below, f"raw-{one.class_}"))
         parts.append(frame.line(steps, smooth, f"stroke-{one.class_}"))
         if len(steps) == 1:
-            parts.append(
-                element(
-                    "circle",
-                    cx=frame.x(steps[0]),
-                    cy=frame.y(smooth[0]),
-                    r=3.5,
-                    class_=f"dot-{one.class_}",
-                )
-            )
-    if len(series) > 1:
-        parts.append(_key(frame, series))
-    return frame.drawing(title, *parts, class_="chart")
-
-
-def _key(frame: Frame, series: Sequence[Series]) -> Markup:
-    x, parts = frame.left, []
-    for one in series:
+            parts.append(dot(frame.x(steps[0]), frame.y(smooth[0]), 3.5, f"dot-{one.class_}"))
+    x = frame.left
+    for one in series if len(series) > 1 else ():
         parts.append(
             element("rect", x=x, y=6, width=14, height=4, rx=2, class_=f"bar-{one.class_}")
         )
-        parts.append(element("text", one.name, x=x + 19, y=12, class_="tick"))
+        parts.append(label(one.name, x + 19, 12, "tick"))
         x += 40 + 6.4 * len(one.name)
-    return group(parts)
+    return frame.drawing(title, *parts, class_="chart")

@@ -7,8 +7,9 @@ import dataclasses
 import functools
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from markupsafe import Markup, escape
@@ -63,33 +64,39 @@ class Section:
     title: str
     short: str
     template: str
-    data: object
+    data: Mapping[str, Any]
+
+
+def section(
+    anchor: str, title: str, short: str = "", template: str = "", **data: object
+) -> Section:
+    """A section that is called ``short`` in the contents; its template is that of ``anchor``."""
+    return Section(anchor, title, short or title, f"{template or anchor}.html.j2", data)
 
 
 @dataclasses.dataclass(frozen=True)
-class Banner:
-    """A notice above everything."""
+class Verdict:
+    """A headline, what stands behind it, and what to keep in mind."""
 
-    text: str
-    command: str = ""
+    headline: str
+    lead: Sequence[str] = ()
+    caveats: Sequence[str] = ()
+    tone: str = "open"  # or "good", "middling", "poor"
 
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """A whole report."""
+    """A whole report; ``banner``: a notice above everything, a command for one's own photos."""
 
     kind: str
     made: str
-    headline: str
-    lead: tuple[str, ...]
-    caveats: tuple[str, ...]
-    tone: str
-    tiles: tuple[Tile, ...]
-    steps: tuple[Step, ...]
-    sections: tuple[Section, ...]
-    banner: Banner | None = None
+    verdict: Verdict
+    tiles: Sequence[Tile]
+    sections: Sequence[Section]
+    steps: Sequence[Step] = ()
+    banner: tuple[str, str] = ("", "")
     next_command: str = ""
-    problems: tuple[str, ...] = ()
+    problems: Sequence[str] = ()
 
 
 def _breakable(name: str) -> Markup:

@@ -1,7 +1,8 @@
 """Reading run directories with a steady hand: what is missing or broken becomes a sentence.
 
-The files come from wisp's jobs, but also from killed processes and text editors.
-Nothing here raises for a file that cannot be used: it is noted in ``RunFiles.problems``.
+The files come from wisp's jobs, of this version or an earlier one, but also from killed processes
+and text editors. Nothing here raises for a file that cannot be used: it is noted in
+``RunFiles.problems``.
 """
 
 from __future__ import annotations
@@ -11,12 +12,24 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FiniteFloat,
+    Strict,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
 from wisp.errors import InputError
 from wisp.rundir import RunDir, read_json, read_jsonl
 
-T = TypeVar("T")
+Number = Annotated[FiniteFloat, Strict()]  # no text, and True is none
 
 
 def mapping(value: object) -> dict[str, object]:
@@ -36,28 +49,9 @@ def number(value: object) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def numbers(value: object) -> list[float]:
-    """The finite numbers of a JSON array."""
-    return [found for item in sequence(value) if (found := number(item)) is not None]
-
-
-def whole(value: object, default: int = 0) -> int:
-    """``value`` as an int, or ``default``."""
-    found = number(value)
-    return default if found is None else round(found)
-
-
-def text(value: object, default: str = "") -> str:
-    """``value`` as text; ``default`` for None."""
-    return default if value is None else str(value)
-
-
-def parsed(raw: str | None) -> float | None:
-    """A number written in a CSV cell, or None."""
-    try:
-        return number(float(raw or ""))
-    except ValueError:
-        return None
+def text(value: object) -> str:
+    """``value`` as text; none for None."""
+    return "" if value is None else str(value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,13 +65,10 @@ class Estimate:
     @classmethod
     def of(cls, source: object) -> Estimate:
         """From ``{"value", "low", "high"}``, a bare number, or anything else (unknown)."""
-        bare = number(source)
-        if bare is not None:
-            return cls(bare)
-        fields = mapping(source)
-        return cls(
-            number(fields.get("value")), number(fields.get("low")), number(fields.get("high"))
-        )
+        if isinstance(source, Estimate):
+            return source
+        fields = mapping(source) or {"value": source}
+        return cls(*(number(fields.get(name)) for name in ("value", "low", "high")))
 
     @property
     def known(self) -> bool:
@@ -90,23 +81,46 @@ class Estimate:
         return self.low is not None and self.high is not None
 
     @property
-    def width(self) -> float | None:
-        """High − low, or None."""
-        return None if self.low is None or self.high is None else self.high - self.low
+    def lower_end(self) -> float | None:
+        """Of the interval; the value itself where there is none."""
+        return self.low if self.low is not None else self.value
 
 
 UNKNOWN = Estimate()
+Measured = Annotated[Estimate, BeforeValidator(Estimate.of)]
+S = TypeVar("S", bound="Saved")
 
 
-@dataclasses.dataclass(frozen=True)
-class Prediction:
+class Saved(BaseModel):
+    """A JSON object that a job saved: a field that is missing or odd has its default."""
+
+    model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True)
+
+    @classmethod
+    def merged(cls, *sources: Mapping[str, object]) -> Self:
+        """From several objects; what a later one says outweighs those before."""
+        said = {key: item for one in sources for key, item in one.items() if item is not None}
+        return cls.model_validate(said)
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _or_default(
+        cls, value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:  # noqa: ANN401 - of the field's type
+        try:
+            return handler(value)
+        except ValidationError:
+            field = cls.model_fields[str(info.field_name)]
+            return field.get_default(call_default_factory=True, validated_data={})
+
+
+class Prediction(Saved):
     """One row of predictions.csv; ``score`` is the probability of the positive class."""
 
-    file: str
-    set: str
-    group: str
-    label: str
-    score: float
+    set: str = ""
+    group: str = ""
+    label: str = ""
+    score: FiniteFloat | None = None
     predicted: str = ""
 
 
@@ -117,24 +131,18 @@ class RunFiles:
         self.path = Path(path)
         self.problems: list[str] = []
         self._read: dict[str, object] = {}  # data sets are asked for their rows several times
-        self.kind = text(mapping(self._try(read_json, "config.json", {})).get("kind"), "unknown")
+        self.kind = text(self.json("config.json").get("kind")) or "unknown"
 
-    def _try(self, read: Callable[[Path], object], name: str, default: T) -> T | object:
+    def _try(self, read: Callable[[Path], object], name: str) -> object:
         path = self.path / name
-        if name in self._read:
-            return self._read[name]
-        if not path.exists():
-            return default
-        try:
-            self._read[name] = read(path)
-            return self._read[name]
-        except InputError as error:
-            problem = str(error)
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            problem = f"{path}: not readable ({error})"
-        if problem not in self.problems:
-            self.problems.append(problem)
-        return default
+        if name not in self._read and path.exists():
+            try:
+                self._read[name] = read(path)
+            except InputError as error:
+                self.problems.append(str(error))
+            except (OSError, UnicodeDecodeError, csv.Error) as error:
+                self.problems.append(f"{path}: not readable ({error})")
+        return self._read.setdefault(name, None)
 
     def has(self, name: str) -> bool:
         """Whether the run holds a file or folder of this name."""
@@ -142,44 +150,25 @@ class RunFiles:
 
     def json(self, name: str) -> dict[str, object]:
         """The JSON object in ``name``; empty when absent or broken."""
-        return mapping(self._try(read_json, name, {}))
+        return mapping(self._try(read_json, name))
 
-    def json_list(self, name: str) -> list[dict[str, object]]:
+    def json_list(self, name: str, of: type[S]) -> list[S]:
         """The objects of the JSON array in ``name``; empty when absent or broken."""
-        return [mapping(item) for item in sequence(self._try(read_json, name, []))]
+        return [of.model_validate(mapping(row)) for row in sequence(self._try(read_json, name))]
 
     def rows(self, name: str) -> list[dict[str, object]]:
         """The objects of a JSON-lines file; empty when absent or broken."""
-        found = sequence(self._try(read_jsonl, name, []))
-        return [mapping(row) for row in found if isinstance(row, dict)]
-
-    def table(self, name: str) -> list[dict[str, str]]:
-        """The rows of a CSV file; empty when absent or broken."""
-
-        def read(path: Path) -> object:
-            with path.open(newline="", encoding="utf-8") as stream:
-                return [
-                    {key: value or "" for key, value in row.items() if isinstance(key, str)}
-                    for row in csv.DictReader(stream)
-                ]
-
-        found = self._try(read, name, [])
-        return [dict(row) for row in found] if isinstance(found, list) else []
+        return [mapping(row) for row in sequence(self._try(read_jsonl, name)) if row]
 
     def predictions(self, name: str) -> list[Prediction]:
-        """predictions.csv; rows without a score are left out."""
-        return [
-            Prediction(
-                row.get("file", ""),
-                row.get("set", ""),
-                row.get("group", ""),
-                row.get("label", ""),
-                score,
-                row.get("predicted", ""),
-            )
-            for row in self.table(name)
-            if (score := parsed(row.get("score"))) is not None
-        ]
+        """The rows of a CSV file that have a score; none when absent or broken."""
+
+        def read(path: Path) -> list[Prediction]:
+            with path.open(newline="", encoding="utf-8") as stream:
+                return [Prediction.model_validate(row) for row in csv.DictReader(stream)]
+
+        found = self._try(read, name)
+        return [row for row in found if row.score is not None] if isinstance(found, list) else []
 
     @property
     def config(self) -> dict[str, object]:
@@ -192,6 +181,11 @@ class RunFiles:
         return self.json("environment.json")
 
     @property
+    def result(self) -> dict[str, object]:
+        """What came of the run."""
+        return self.json("result.json")
+
+    @property
     def skipped(self) -> list[tuple[str, str]]:
         """(path, reason) of files that were skipped, from inputs.json, else metrics.json."""
         for name in ("inputs.json", "metrics.json"):
@@ -200,27 +194,23 @@ class RunFiles:
                 return [(text(row.get("path")), text(row.get("reason"))) for row in rows]
         return []
 
+    def _recorded_parents(self) -> dict[str, RunDir]:
+        recorded = mapping(self.json("inputs.json").get("parents"))
+        return {
+            name: RunDir((self.path / relative).resolve())
+            for name, relative in recorded.items()
+            if isinstance(relative, str)
+        }
+
     def parents(self) -> dict[str, RunFiles]:
         """The parent runs that still exist, by the name they were recorded under."""
-        recorded = mapping(self.json("inputs.json").get("parents"))
-        found: dict[str, RunFiles] = {}
-        for name, relative in recorded.items():
-            if not isinstance(relative, str):
-                continue
-            path = (self.path / relative).resolve()
-            if RunDir(path).config_file.exists():
-                found[name] = RunFiles(path)
-        return found
+        recorded = self._recorded_parents().items()
+        return {name: RunFiles(run.path) for name, run in recorded if run.config_file.exists()}
 
-    def lost_parents(self) -> list[str]:
+    def lost_parents(self) -> list[Path]:
         """Where recorded parents should be, but are not."""
-        recorded = mapping(self.json("inputs.json").get("parents"))
-        here = self.parents()
-        return [
-            str((self.path / relative).resolve())
-            for name, relative in recorded.items()
-            if isinstance(relative, str) and name not in here
-        ]
+        recorded = self._recorded_parents().values()
+        return [run.path for run in recorded if not run.config_file.exists()]
 
 
 def _first(candidates: Mapping[str, RunFiles], kind: str) -> RunFiles | None:
@@ -237,11 +227,11 @@ def _made_by(dataset: RunFiles) -> RunFiles | None:
 class Chain:
     """The runs a result came from, as far as they can still be found."""
 
-    comparison: RunFiles | None = None
-    evaluation: RunFiles | None = None
-    detector: RunFiles | None = None
-    datasets: tuple[RunFiles, ...] = ()
-    sources: tuple[RunFiles, ...] = ()
+    comparison: RunFiles | None
+    evaluation: RunFiles | None
+    detector: RunFiles | None
+    datasets: tuple[RunFiles, ...]
+    sources: tuple[RunFiles, ...]
 
     def source_of(self, dataset: RunFiles) -> RunFiles | None:
         """The training run whose model made ``dataset``."""
@@ -254,19 +244,15 @@ class Chain:
     def runs(self) -> list[tuple[str, RunFiles]]:
         """(title, run) from the first made to the last."""
         named: list[tuple[str, RunFiles]] = []
-        for index, source in enumerate(self.sources):
-            title = "Smoke model" if len(self.sources) == 1 else f"Smoke model {index + 1}"
-            named.append((title, source))
-        for index, dataset in enumerate(self.datasets):
-            title = "Data set" if len(self.datasets) == 1 else f"Data set {index + 1}"
-            named.append((title, dataset))
-        if self.detector is not None:
-            named.append(("Detector", self.detector))
-        if self.evaluation is not None:
-            named.append(("Evaluation", self.evaluation))
-        if self.comparison is not None:
-            named.append(("Comparison", self.comparison))
-        return named
+        for title, runs in (("Smoke model", self.sources), ("Data set", self.datasets)):
+            for index, run in enumerate(runs, start=1):
+                named.append((title if len(runs) == 1 else f"{title} {index}", run))
+        last = (
+            ("Detector", self.detector),
+            ("Evaluation", self.evaluation),
+            ("Comparison", self.comparison),
+        )
+        return named + [(title, run) for title, run in last if run is not None]
 
     @property
     def problems(self) -> list[str]:
@@ -294,10 +280,5 @@ def follow(run: RunFiles) -> Chain:
     for dataset in datasets:
         if (source := _made_by(dataset)) is not None:
             sources.setdefault(source.path, source)
-    return Chain(
-        run if run.kind == "compare" else None,
-        evaluation,
-        detector,
-        tuple(datasets),
-        tuple(sources.values()),
-    )
+    comparison = run if run.kind == "compare" else None
+    return Chain(comparison, evaluation, detector, tuple(datasets), tuple(sources.values()))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
-from markupsafe import Markup
-
 from wisp.report import charts, wording
-from wisp.report.evaluation import DistanceRow, Evaluation, GroupRow, SetRow
-from wisp.report.page import Section, Tile
-from wisp.report.read import Estimate
+from wisp.report.detector import Validation
+from wisp.report.evaluation import Evaluation
+from wisp.report.page import Section, Tile, section
+from wisp.report.pictures import Pictures
+from wisp.report.read import Number, RunFiles, Saved
 
 GROUPS_DRAWN = 400  # beyond, the table would be longer than anyone reads
 
@@ -51,28 +50,16 @@ def tiles(evaluation: Evaluation) -> tuple[Tile, ...]:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class GapData:
-    """Synthetic validation beside the test photos."""
-
-    chart: Markup
-    sentence: str
-    synthetic_images: int
-    synthetic_groups: int
-
-
-def gap_section(
-    evaluation: Evaluation, auroc: Estimate, balanced: Estimate, images: int, groups: int
-) -> Section | None:
+def gap_section(evaluation: Evaluation, promised: Validation) -> Section | None:
     """What synthetic validation promised beside what the test photos gave."""
-    measures = evaluation.measures
+    measures, auroc, balanced = evaluation.measures, promised.auroc, promised.balanced_accuracy
     if auroc.value is None or measures.auroc.value is None:
         return None
     rows = [("AUROC", auroc, measures.auroc)]
     if balanced.known and measures.balanced_accuracy.known:
         rows.append(("Balanced accuracy", balanced, measures.balanced_accuracy))
     lost = auroc.value - measures.auroc.value
-    if (auroc.low if auroc.low is not None else auroc.value) <= 0.5:
+    if (auroc.lower_end or 0.0) <= 0.5:
         sentence = (
             f"On its own synthetic photos it scores {wording.score(auroc.value)}, no better than "
             "guessing could: there is nothing to carry over to these."
@@ -99,204 +86,176 @@ def gap_section(
             f"{wording.score(measures.balanced_accuracy.value)}: the threshold that fitted the "
             "synthetic photos does not fit these."
         )
-    return Section(
+    return section(
         "gap",
         "Synthetic promise, real result",
         "Promise and result",
-        "gap.html.j2",
-        GapData(charts.gap(rows), sentence, images, groups),
+        chart=charts.gap(rows),
+        sentence=sentence,
+        promised=promised,
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class SetsData:
-    """Rows of the per-set table."""
+class Mistake(Saved):
+    """One photo the detector got wrong; its pictures are file names, then addresses."""
 
-    rows: tuple[SetRow, ...]
-    names: charts.Names
+    kind: str = ""
+    file: str = ""
+    set: str = ""
+    group: str = ""
+    score: Number | None = None
+    picture: str | None = None
+    saliency: str | None = None
 
     @property
-    def within_groups(self) -> bool:
-        """Whether any set has groups of both classes."""
-        return any(row.measures.auroc_within_groups.known for row in self.rows)
+    def name(self) -> str:
+        """The file's, without its folders."""
+        return self.file.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def mistakes_section(run: RunFiles, pictures: Pictures, evaluation: Evaluation) -> Section | None:
+    """The worst mistakes, each with a map of where the detector looked."""
+    listed, shown = run.json_list("worst/index.json", Mistake), []
+    if not listed:
+        return None
+    for one in listed:
+        picture = pictures.photo(run.path, one.picture, 480)
+        if picture is not None and one.kind in ("miss", "false alarm"):
+            saliency = pictures.photo(run.path, one.saliency, 480)
+            shown.append(one.model_copy(update={"picture": picture, "saliency": saliency}))
+    shown.sort(key=lambda one: 0.5 if one.score is None else one.score)
+    tally = evaluation.tally
+    return section(
+        "mistakes",
+        "Where it goes wrong",
+        "Mistakes",
+        misses=[one for one in shown if one.kind == "miss"],
+        false_alarms=[one for one in reversed(shown) if one.kind == "false alarm"],
+        names=evaluation.names,
+        positives=tally is None or tally.positives > 0,
+        negatives=tally is None or tally.negatives > 0,
+        any_saliency=any(one.saliency for one in shown),
+        left_out=len(listed) - len(shown),
+    )
 
 
 def sets_section(evaluation: Evaluation) -> Section | None:
     """One row per test set."""
-    if not evaluation.sets:
+    rows = evaluation.sets
+    if not rows:
         return None
-    return Section(
-        "sets",
-        "Set by set",
-        "Set by set",
-        "sets.html.j2",
-        SetsData(evaluation.sets, evaluation.names),
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class GroupsData:
-    """Rows of the per-group table."""
-
-    rows: tuple[GroupRow, ...]
-    total: int
-    flawless: int
-    names: charts.Names
-    threshold: float | None
-    several_sets: bool
+    within = any(row.measures.auroc_within_groups.known for row in rows)
+    return section("sets", "Set by set", rows=rows, names=evaluation.names, within_groups=within)
 
 
 def groups_section(evaluation: Evaluation) -> Section | None:
     """One row per group of photos that belong together."""
-    if not evaluation.groups:
+    groups = evaluation.groups
+    if not groups:
         return None
-    return Section(
+    return section(
         "groups",
         "Scene by scene",
-        "Scene by scene",
-        "groups.html.j2",
-        GroupsData(
-            evaluation.groups[:GROUPS_DRAWN],
-            len(evaluation.groups),
-            sum(row.errors == 0 for row in evaluation.groups),
-            evaluation.names,
-            evaluation.threshold,
-            len({row.set for row in evaluation.groups}) > 1,
-        ),
+        rows=groups[:GROUPS_DRAWN],
+        total=len(groups),
+        flawless=sum(row.errors == 0 for row in groups),
+        names=evaluation.names,
+        threshold=evaluation.measures.threshold,
+        several_sets=len({row.set for row in groups}) > 1,
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class ScoresData:
-    """Histogram, confusion and the threshold explorer."""
-
-    histogram: Markup | None
-    explorer: str
-    evaluation: Evaluation
-    matrix: tuple[tuple[str, tuple[tuple[int, float], ...]], ...]
 
 
 def scores_section(evaluation: Evaluation) -> Section | None:
     """Where the scores lie, and what the threshold makes of them."""
-    scores = evaluation.scores
-    any_score = bool(scores.positive or scores.negative)
-    if not any_score and not evaluation.confusion:
+    scores, confusion = evaluation.scores, evaluation.measures.confusion
+    threshold, explorer = evaluation.measures.threshold, ""
+    if not scores.known and not confusion.counts:
         return None
-    explorer = ""
-    if any_score and evaluation.threshold is not None:
+    if scores.known and threshold is not None:
         explorer = json.dumps(
-            {
-                "positive": scores.positive,
-                "negative": scores.negative,
-                "threshold": evaluation.threshold,
-            }
+            {"positive": scores.positive, "negative": scores.negative, "threshold": threshold}
         ).replace("<", "\\u003c")
-    matrix = tuple(
-        (name, tuple((cell, cell / (sum(row) or 1)) for cell in row))
-        for name, row in zip(evaluation.confusion_classes, evaluation.confusion, strict=False)
-    )
-    return Section(
+    return section(
         "scores",
         "Scores and the threshold",
         "Scores, threshold",
-        "scores.html.j2",
-        ScoresData(
-            charts.histogram(
-                scores.positive, scores.negative, evaluation.threshold, evaluation.names
-            )
-            if any_score
-            else None,
-            explorer,
-            evaluation,
-            matrix,
-        ),
+        histogram=scores.known
+        and charts.histogram(scores.positive, scores.negative, threshold, evaluation.names),
+        explorer=explorer,
+        threshold=threshold,
+        positive=evaluation.names[0],
+        classes=confusion.classes,
+        matrix=[
+            (name, [(cell, cell / (sum(row) or 1)) for cell in row])
+            for name, row in zip(confusion.classes, confusion.counts, strict=False)
+        ],
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class CurvesData:
-    """ROC, PR and calibration."""
-
-    roc: Markup | None
-    pr: Markup | None
-    reliability: Markup | None
-    evaluation: Evaluation
-    calibration: str
 
 
 def curves_section(evaluation: Evaluation) -> Section | None:
     """ROC, precision over recall, calibration."""
-    tally = evaluation.tally
-    roc_point = pr_point = None
+    tally, measures, names = evaluation.tally, evaluation.measures, evaluation.names
+    roc_point = pr_point = share = roc = pr = reliability = None
     if tally is not None and tally.tpr is not None:
         if tally.fpr is not None:
             roc_point = (tally.fpr, tally.tpr)
         if tally.precision is not None:
             pr_point = (tally.tpr, tally.precision)
-    share = tally.positives / tally.images if tally is not None and tally.images else None
-    roc = pr = reliability = None
-    if len(evaluation.roc[0]) > 1:
-        roc = charts.roc(*evaluation.roc, roc_point, evaluation.measures.auroc, evaluation.names)
-    if len(evaluation.pr[0]) > 1:
-        pr = charts.precision_recall(*evaluation.pr, pr_point, share, evaluation.names)
-    if evaluation.bins:
-        reliability = charts.reliability(evaluation.bins, evaluation.names)
+    if tally is not None and tally.images:
+        share = tally.positives / tally.images
+    if len((curve := measures.curves.roc).fpr) > 1:
+        roc = charts.roc(curve.fpr, curve.tpr, roc_point, measures.auroc, names)
+    if len((curve := measures.curves.pr).recall) > 1:
+        pr = charts.precision_recall(curve.recall, curve.precision, pr_point, share, names)
+    if bins := [one for one in measures.calibration.bins if one.count > 0]:
+        reliability = charts.reliability(bins, names)
     if roc is None and pr is None and reliability is None:
         return None
-    return Section(
+    return section(
         "curves",
         "Every threshold at once",
         "Curves",
-        "curves.html.j2",
-        CurvesData(roc, pr, reliability, evaluation, _calibration_words(evaluation)),
+        roc=roc,
+        pr=pr,
+        reliability=reliability,
+        auroc=measures.auroc,
+        positive=names[0],
+        calibration=measures.calibration,
+        calibration_words=_calibration_words(evaluation),
     )
 
 
 def _calibration_words(evaluation: Evaluation) -> str:
-    tally = evaluation.tally
-    if evaluation.ece is None or (tally and not (tally.positives and tally.negatives)):
+    tally, calibration = evaluation.tally, evaluation.measures.calibration
+    ece = calibration.ece.value
+    if ece is None or (tally and not (tally.positives and tally.negatives)):
         return ""
-    off = wording.percent(evaluation.ece)
-    if evaluation.ece < 0.05:
+    off = wording.percent(ece)
+    if ece < 0.05:
         return f"Its scores can be read as probabilities: they are off by {off} on average."
-    surer = sum(bin_.count * (bin_.confidence - bin_.frequency) for bin_ in evaluation.bins)
-    side = (
-        f"too ready to call {evaluation.positive}"
-        if surer > 0
-        else f"too reluctant to call {evaluation.positive}"
-    )
+    surer = sum(one.count * (one.confidence - one.frequency) for one in calibration.bins)
+    side = f"too {'ready' if surer > 0 else 'reluctant'} to call {evaluation.names[0]}"
     return (
         f"Its scores are not probabilities: they are off by {off} on average, and on the whole it "
         f"is {side} on these photos."
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class DistanceData:
-    """Kernel distances between training and test pictures."""
-
-    rows: tuple[DistanceRow, ...]
-
-
 def distance_section(evaluation: Evaluation) -> Section | None:
     """How far the training pictures are from the test photos, or None if not measured."""
-    if not evaluation.distances:
+    rows = evaluation.measures.distances
+    if not rows:
         return None
-    data = DistanceData(evaluation.distances)
-    return Section(
-        "distance", "How far is synthetic from real?", "Distance", "distance.html.j2", data
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class LeakData:
-    """The leak check's finding."""
-
-    evaluation: Evaluation
+    return section("distance", "How far is synthetic from real?", "Distance", rows=rows)
 
 
 def leak_section(evaluation: Evaluation) -> Section:
     """Whether a test photo was seen in training."""
-    return Section(
-        "leak", "Was anything seen before?", "Leak check", "leak.html.j2", LeakData(evaluation)
+    measures = evaluation.measures
+    return section(
+        "leak",
+        "Was anything seen before?",
+        "Leak check",
+        overlaps=measures.overlaps,
+        notes=measures.notes,
     )

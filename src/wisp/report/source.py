@@ -3,73 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from wisp.report import charts, lines, wording
-from wisp.report.dataset import model_name
-from wisp.report.lines import Figure
-from wisp.report.page import Section
+from wisp.report import charts, wording
+from wisp.report.dataset import Dataset
+from wisp.report.lines import Figure, Series
+from wisp.report.page import Section, section
 from wisp.report.pictures import Pictures
-from wisp.report.read import Estimate, RunFiles, number, sequence, text, whole
+from wisp.report.read import UNKNOWN, Estimate, Number, RunFiles, Saved, mapping, number, text
 
 # A chart's title, and its lines: key in metrics.jsonl, name, colour.
 Chart = tuple[str, tuple[tuple[str, str, str], ...]]
-_CYCLEGAN_LOSSES: tuple[Chart, ...] = (
+_SMOKY, _CLEAN = "smoky", "clean"
+_DISCRIMINATORS: Chart = (
+    "Discriminator loss",
     (
-        "Adversarial loss",
-        (
-            ("adversarial_clean_to_smoky", "clean → smoky", "smoky"),
-            ("adversarial_smoky_to_clean", "smoky → clean", "clean"),
-        ),
-    ),
-    (
-        "Discriminator loss",
-        (
-            ("discriminator_smoky", "real or made smoky", "smoky"),
-            ("discriminator_clean", "real or made clean", "clean"),
-        ),
-    ),
-    (
-        "Cycle loss",
-        (
-            ("cycle_smoky", "smoky → clean → smoky", "smoky"),
-            ("cycle_clean", "clean → smoky → clean", "clean"),
-        ),
-    ),
-    (
-        "Identity loss",
-        (
-            ("identity_smoky", "smoky stays smoky", "smoky"),
-            ("identity_clean", "clean stays clean", "clean"),
-        ),
+        ("discriminator_smoky", "real or made smoky", _SMOKY),
+        ("discriminator_clean", "real or made clean", _CLEAN),
     ),
 )
-_LAYERED_LOSSES: tuple[Chart, ...] = (
-    (
-        "Lifting known smoke",
-        (
-            ("opacity", "opacity", "smoky"),
-            ("airlight", "airlight", "clean"),
-        ),
-    ),
-    ("Smoke seen in clean photos", (("identity", "mean opacity", "clean"),)),
-    ("Lifting again what was lifted", (("cycle", "opacity and airlight", "smoky"),)),
-    _CYCLEGAN_LOSSES[1],
-)
-_COMPOSING_LOSSES: tuple[Chart, ...] = (
-    (
-        "Adversarial loss",
-        (
-            ("adversarial_smoky", "made smoky", "smoky"),
-            ("adversarial_clean", "made clean", "clean"),
-        ),
-    ),
-    _CYCLEGAN_LOSSES[1],
-    ("Cycle loss", (("cycle", "clean → smoky → clean", "clean"),)),
-    ("Smoke that was laid, found again", (("lifted", "opacity and airlight", "smoky"),)),
-    _LAYERED_LOSSES[1],
-    ("Two draws of smoke too alike", (("variety", "likeness", "smoky"),)),
-)
+_SEEN: Chart = ("Smoke seen in clean photos", (("identity", "mean opacity", _CLEAN),))
 _FRAMES = 6
 
 
@@ -86,6 +39,10 @@ class Kind:
     """Columns of its sample pictures."""
 
 
+_CYCLEGAN_WARNING = (
+    "Losses of a CycleGAN do not say how good the smoke is: look at the samples, then make a data "
+    "set and let a detector that is tested on real smoke be the judge."
+)
 _KINDS = {
     "cyclegan": Kind(
         "CycleGAN",
@@ -93,9 +50,31 @@ _KINDS = {
         "Two generators learned from unpaired photos, one to put smoke in and one to take it out, "
         "each checked by a discriminator that tries to tell its work from real photos, and by the "
         "other, which must be able to lead the picture back (CycleGAN, Zhu et al. 2017).",
-        "Losses of a CycleGAN do not say how good the smoke is: look at the samples, then make a "
-        "data set and let a detector that is tested on real smoke be the judge.",
-        _CYCLEGAN_LOSSES,
+        _CYCLEGAN_WARNING,
+        (
+            (
+                "Adversarial loss",
+                (
+                    ("adversarial_clean_to_smoky", "clean → smoky", _SMOKY),
+                    ("adversarial_smoky_to_clean", "smoky → clean", _CLEAN),
+                ),
+            ),
+            _DISCRIMINATORS,
+            (
+                "Cycle loss",
+                (
+                    ("cycle_smoky", "smoky → clean → smoky", _SMOKY),
+                    ("cycle_clean", "clean → smoky → clean", _CLEAN),
+                ),
+            ),
+            (
+                "Identity loss",
+                (
+                    ("identity_smoky", "smoky stays smoky", _SMOKY),
+                    ("identity_clean", "clean stays clean", _CLEAN),
+                ),
+            ),
+        ),
         ("clean", "made smoky", "led back", "smoky", "made clean", "led back"),
     ),
     "composing": Kind(
@@ -107,9 +86,21 @@ _KINDS = {
         "checked by a discriminator that tries to tell its work from real photos, and by the "
         "other (CycleGAN, Zhu et al. 2017). All four look through the frozen features of a network "
         "that learned from ImageNet.",
-        "Losses of a CycleGAN do not say how good the smoke is: look at the samples, then make a "
-        "data set and let a detector that is tested on real smoke be the judge.",
-        _COMPOSING_LOSSES,
+        _CYCLEGAN_WARNING,
+        (
+            (
+                "Adversarial loss",
+                (
+                    ("adversarial_smoky", "made smoky", _SMOKY),
+                    ("adversarial_clean", "made clean", _CLEAN),
+                ),
+            ),
+            _DISCRIMINATORS,
+            ("Cycle loss", (("cycle", "clean → smoky → clean", _CLEAN),)),
+            ("Smoke that was laid, found again", (("lifted", "opacity and airlight", _SMOKY),)),
+            _SEEN,
+            ("Two draws of smoke too alike", (("variety", "likeness", _SMOKY),)),
+        ),
         (
             "clean",
             "with smoke",
@@ -129,7 +120,15 @@ _KINDS = {
         "Beer and Lambert: masks are exact, and a pixel without smoke is left as it was.",
         "The losses are on computed smoke: look at what was lifted off real photos, then make a "
         "data set and let a detector that is tested on real smoke be the judge.",
-        _LAYERED_LOSSES,
+        (
+            (
+                "Lifting known smoke",
+                (("opacity", "opacity", _SMOKY), ("airlight", "airlight", _CLEAN)),
+            ),
+            _SEEN,
+            ("Lifting again what was lifted", (("cycle", "opacity and airlight", _SMOKY),)),
+            _DISCRIMINATORS,
+        ),
         ("smoky", "its smoke", "without it", "clean", "under that smoke"),
     ),
 }
@@ -142,93 +141,77 @@ def kind_of(run: RunFiles) -> Kind:
     return _KINDS.get(model, _KINDS["cyclegan"])
 
 
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """A training run in numbers."""
+class Training(Saved):
+    """What came of a training run."""
 
-    steps: int
-    planned: int
-    seconds: float | None
-    stopped: str
-    rate: float | None
-    notes: tuple[str, ...]
-    distance: Estimate
-    distance_step: int
-    features: str
-    best_step: int
-    size: int
+    steps: int = 0
+    seconds: Number | None = None
+    stopped: str = ""
+    notes: tuple[str, ...] = ()
+    planned: int = 0
+    rate: Number | None = None
+
+    @property
+    def duration(self) -> str:
+        """``20 000 steps in 3 h``."""
+        took = f" in {wording.duration(self.seconds)}" if self.seconds else ""
+        return f"{wording.plural(self.steps, 'step')}{took}"
 
 
 def load_training(run: RunFiles) -> Training:
-    """Read a training run; anything missing is empty or None."""
-    rows, result, config = run.rows("metrics.jsonl"), run.json("result.json"), run.config
-    measured = [
-        (whole(row.get("step")), Estimate.of(row.get("distance")), row.get("distance"))
-        for row in rows
-        if Estimate.of(row.get("distance")).known
-    ]
-    best = min(measured, key=lambda one: one[1].value or 0.0, default=(0, Estimate(), None))
-    features = best[2].get("features") if isinstance(best[2], dict) else None
-    rates = sorted(r for row in rows if (r := number(row.get("pairs_per_s"))) is not None)
-    seconds = [s for row in rows if (s := number(row.get("seconds"))) is not None]
-    return Training(
-        steps=whole(result.get("steps"), max((whole(row.get("step")) for row in rows), default=0)),
-        planned=whole(config.get("steps")),
-        seconds=number(result.get("seconds")) or max(seconds, default=None),
-        stopped=text(result.get("stopped")),
-        rate=rates[len(rates) // 2] if rates else None,
-        notes=tuple(text(note) for note in sequence(result.get("notes"))),
-        distance=best[1],
-        distance_step=best[0],
-        features=text(features),
-        best_step=whole(run.json("checkpoints/best.json").get("step")),
-        size=whole(config.get("size")),
-    )
+    """Read a training run; how far it came is logged where there is no result yet."""
+    rows = run.rows("metrics.jsonl")
+    logged = [{"steps": row.get("step"), "seconds": row.get("seconds")} for row in rows]
+    rates = sorted(rate for row in rows if (rate := number(row.get("pairs_per_s"))) is not None)
+    rate = rates[len(rates) // 2] if rates else None
+    planned = run.config.get("steps")
+    return Training.merged({"planned": planned, "rate": rate}, *logged, run.result)
 
 
 @dataclasses.dataclass(frozen=True)
-class SampleFrame:
-    """A grid of sample pictures at one step."""
+class Nearest:
+    """The lowest kernel distance to real smoky photos that was measured."""
 
-    step: int
-    picture: str
+    distance: Estimate = UNKNOWN
+    step: int = 0
+    features: str = ""
+
+    @classmethod
+    def of(cls, run: RunFiles) -> Nearest:
+        """Of a training."""
+        measured = [
+            cls(found, round(number(row.get("step")) or 0), text(mapping(saved).get("features")))
+            for row in run.rows("metrics.jsonl")
+            if (found := Estimate.of(saved := row.get("distance"))).known
+        ]
+        return min(measured, key=lambda one: one.distance.value or 0.0, default=cls())
 
 
-@dataclasses.dataclass(frozen=True)
-class SourceData:
-    """Curves, samples and a sentence about the model."""
-
-    model: str
-    sentence: str
-    training: Training | None
-    curves: tuple[Figure, ...]
-    frames: tuple[SampleFrame, ...]
-    heads: tuple[str, ...] = ()
-
-
-def source_section(sources: Sequence[SourceData]) -> Section:
+def source_section(sources: Iterable[dict[str, object]]) -> Section:
     """Where the smoke of the data sets comes from."""
-    return Section(
-        "source", "Where the smoke comes from", "Smoke source", "source.html.j2", tuple(sources)
-    )
+    title = "Where the smoke comes from"
+    return section("source", title, "Smoke source", sources=list(sources))
 
 
-def trained(run: RunFiles, pictures: Pictures, name: str = "cyclegan") -> SourceData:
+def trained(run: RunFiles, pictures: Pictures, name: str = "") -> dict[str, object]:
     """How a model learned."""
     kind = kind_of(run)
-    return SourceData(
-        name,
-        kind.sentence,
-        load_training(run),
-        tuple(_curves(run.rows("metrics.jsonl"), kind)),
-        tuple(_frames(run, pictures)),
-        kind.heads,
-    )
+    return {
+        "model": name,
+        "sentence": kind.sentence,
+        "training": load_training(run),
+        "size": run.config.get("size"),
+        "nearest": Nearest.of(run),
+        "best_step": run.json("checkpoints/best.json").get("step"),
+        "curves": _curves(run.rows("metrics.jsonl"), kind),
+        "frames": _frames(run, pictures),
+        "heads": kind.heads,
+    }
 
 
-def described(model: str) -> SourceData:
-    """What is said about a model without a training run at hand."""
-    name = model_name(model)
+def described(dataset: Dataset) -> dict[str, object]:
+    """What is said about the model of a data set without a training run at hand."""
+    model, name = dataset.model, dataset.name
     if model == "procedural":
         sentence = (
             "Nothing was trained: the smoke is computed. A cloud of optical density τ is drawn "
@@ -244,65 +227,34 @@ def described(model: str) -> SourceData:
         )
     else:
         sentence = f"The smoke was made by “{name}”; its training run is not at hand to be shown."
-    return SourceData(name, sentence, None, (), ())
+    return {"model": name, "sentence": sentence, "training": None}
 
 
 def _curves(rows: list[dict[str, object]], kind: Kind) -> list[Figure]:
-    drawn: list[Figure] = []
-    for title, pairs in kind.losses:
-        series = []
-        for key, name, class_ in pairs:
-            points = [
-                (step, value)
-                for row in rows
-                if (step := number(row.get("step"))) is not None
-                and (value := number(row.get(key))) is not None
-            ]
-            if any(value != 0 for _, value in points):  # a term that is off has nothing to show
-                series.append(
-                    lines.Series(name, [p[0] for p in points], [p[1] for p in points], class_)
-                )
-        if series:
-            drawn.append(Figure(title, lines.curves(title, series)))
-    distances = [
-        (step, distance.value)
-        for row in rows
-        if (step := number(row.get("step"))) is not None
-        and (distance := Estimate.of(row.get("distance"))).value is not None
+    losses = [
+        (title, [Series.of(rows, key, name, class_) for key, name, class_ in drawn])
+        for title, drawn in kind.losses
     ]
-    if distances:
-        values = [value for _, value in distances if value is not None]
-        title = "Kernel distance to real smoky photos"
-        line = lines.Series("distance", [step for step, _ in distances], values, raw=False)
-        drawn.append(Figure(title, lines.curves(title, [line])))
-    return drawn
+    distance = Series.of(rows, "distance", "distance")
+    distances = [dataclasses.replace(distance, raw=False)]
+    return Figure.all_of(*losses, ("Kernel distance to real smoky photos", distances))
 
 
-def _frames(run: RunFiles, pictures: Pictures) -> list[SampleFrame]:
-    """The first, the last and a few sample grids between them."""
-    found = sorted(run.path.glob("samples/step-*.jpg"))
+def _frames(run: RunFiles, pictures: Pictures) -> list[tuple[int, str]]:
+    """The first, the last and a few grids of sample pictures between them, with their steps."""
     numbered = [
         (int(digits), path)
-        for path in found
+        for path in sorted(run.path.glob("samples/step-*.jpg"))
         if (digits := path.stem.removeprefix("step-")).isdigit()
     ]
     if not numbered:
         latest = pictures.photo(run.path, "samples/latest.jpg", 1200)
-        return [SampleFrame(load_training(run).steps, latest)] if latest else []
-    kept = charts.thin([float(i) for i in range(len(numbered))], _FRAMES)
+        return [(load_training(run).steps, latest)] if latest else []
     frames = []
     # The newest first, so that it is the last to be left out when the page grows too heavy.
-    for index in reversed(kept):
+    for index in reversed(charts.thin(range(len(numbered)), _FRAMES)):
         step, path = numbered[round(index)]
         picture = pictures.photo(run.path, f"samples/{path.name}", 1200)
         if picture:
-            frames.append(SampleFrame(step, picture))
+            frames.append((step, picture))
     return frames[::-1]
-
-
-def describe(training: Training) -> str:
-    """``20 000 steps in 3 h``."""
-    sentence = wording.plural(training.steps, "step")
-    if training.seconds:
-        sentence += f" in {wording.duration(training.seconds)}"
-    return sentence

@@ -7,25 +7,11 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from wisp.report import wording
-from wisp.report.comparison import Standing
-from wisp.report.read import Estimate
-from wisp.report.svg import Attribute, Frame, element, nice_ticks
+from wisp.report.comparison import Margin, Standing
+from wisp.report.svg import Frame, dot, label, nice_ticks, segment
 
 _ROW_PX = 44.0
 _LABEL_PX = 15.0
-
-
-def _marked(frame: Frame, estimate: Estimate, y: float, class_: str) -> list[Markup]:
-    """A dot with its interval."""
-    parts: list[Markup] = []
-    if estimate.low is not None and estimate.high is not None:
-        x1, x2 = frame.x(max(estimate.low, frame.x_range[0])), frame.x(estimate.high)
-        parts.append(element("line", x1=x1, x2=x2, y1=y, y2=y, class_=f"whisker-{class_}"))
-    if estimate.value is not None:
-        title = element("title", f"{estimate.value:.3f} {wording.interval(estimate)}".strip())
-        x = frame.x(estimate.value)
-        parts.append(element("circle", title, cx=x, cy=y, r=5.5, class_=f"dot-{class_}"))
-    return parts
 
 
 def _class_of(model: str, reference: str) -> str:
@@ -33,35 +19,25 @@ def _class_of(model: str, reference: str) -> str:
 
 
 def _ladder_frame(rows: int, x_range: tuple[float, float]) -> Frame:
-    return Frame(
-        x_range, height=_ROW_PX * rows + 56, left=16, right=16, top=4, bottom=46, width=420
-    )
+    return Frame(x_range, height=_ROW_PX * rows + 56, left=16, right=16, top=4)
 
 
 def ladder(rows: Sequence[Standing], reference: str) -> Markup | None:
     """AUROC of each model with its interval, small dots for seeds; None if it is undefined."""
-    values = [
-        value for row in rows for value in (row.auroc.value, row.auroc.low, *row.seeds)
-        if value is not None
-    ]  # fmt: skip
     if not any(row.auroc.known for row in rows):
         return None
+    ends = [end for row in rows for end in (row.auroc.value, row.auroc.low, *row.scores)]
     # The axis begins at a round tenth, so that close models can be told apart.
-    low = max(0.0, min(int(min(values) * 10) / 10, 0.9))
+    low = max(0.0, min(int(min(end for end in ends if end is not None) * 10) / 10, 0.9))
     frame = _ladder_frame(len(rows), (low, 1.0))
-    ticks = nice_ticks(low, 1.0, 5)
-    parts = [frame.axes("AUROC", "", ticks, (), lambda value: f"{value:g}")]
+    parts = [frame.axes("AUROC", "", nice_ticks(low, 1.0, 5), ())]
     for index, row in enumerate(rows):
-        y = 34.0 + _ROW_PX * index
-        class_ = _class_of(row.model, reference)
-        parts.append(element("text", row.model, x=frame.left, y=y - 14, class_="row-name"))
-        parts.append(element("line", x1=frame.x(low), x2=frame.x(1), y1=y, y2=y, class_="grid"))
-        parts += _marked(frame, row.auroc, y, class_)
-        parts += [
-            element("circle", cx=frame.x(value), cy=y + 8, r=2.2, class_=f"dot-{class_}")
-            for value in row.seeds
-            if len(row.seeds) > 1
-        ]
+        y, class_ = 34.0 + _ROW_PX * index, _class_of(row.model, reference)
+        parts.append(label(row.model, frame.left, y - 14, "row-name"))
+        parts.append(segment(frame.x(low), y, frame.x(1), y, "grid"))
+        parts += frame.estimate(row.auroc, y, class_)
+        seeds = row.scores if len(row.scores) > 1 else []
+        parts += [dot(frame.x(score), y + 8, 2.2, f"dot-{class_}") for score in seeds]
     spoken = "; ".join(
         f"{row.model}: AUROC {wording.score(row.auroc.value)} {wording.interval(row.auroc)}".strip()
         for row in rows
@@ -69,22 +45,20 @@ def ladder(rows: Sequence[Standing], reference: str) -> Markup | None:
     return frame.drawing(spoken, *parts, class_="chart")
 
 
-def margins(rows: Sequence[tuple[str, Estimate]], reference: str, widest: float) -> Markup:
+def margins(rows: Sequence[Margin], reference: str, widest: float) -> Markup:
     """Differences in AUROC to the reference, around a line at 0; ``widest`` sets the axis."""
     end = max(widest * 1.08, 0.01)
     frame = _ladder_frame(len(rows), (-end, end))
-    ticks = nice_ticks(-end, end, 4)
+    title, ticks = f"AUROC less that of {reference}", nice_ticks(-end, end, 4)
     parts = [
-        frame.axes(f"AUROC less that of {reference}", "", ticks, (), lambda v: wording.signed(v, 2))
+        frame.axes(title, "", ticks, (), lambda value: wording.signed(value, 2)),
+        segment(frame.x(0), 8, frame.x(0), frame.height - frame.bottom, "threshold"),
     ]
-    x = frame.x(0)
-    bottom = frame.height - frame.bottom
-    parts.append(element("line", x1=x, x2=x, y1=8, y2=bottom, class_="threshold"))
-    for index, (model, estimate) in enumerate(rows):
+    for index, row in enumerate(rows):
         y = 34.0 + _ROW_PX * index
-        parts.append(element("text", model, x=frame.left, y=y - 14, class_="row-name"))
-        parts += _marked(frame, estimate, y, "smoky")
-    spoken = "; ".join(f"{model}: {wording.signed(one.value)}" for model, one in rows)
+        parts.append(label(row.model, frame.left, y - 14, "row-name"))
+        parts += frame.estimate(row.auroc, y, "smoky")
+    spoken = "; ".join(f"{row.model}: {wording.signed(row.auroc.value)}" for row in rows)
     return frame.drawing(spoken, *parts, class_="chart")
 
 
@@ -98,28 +72,17 @@ def scatter(rows: Sequence[Standing], reference: str) -> Markup:
     xs, ys = [x for x, _, _ in points], [y for _, y, _ in points]
     x_range, y_range = _around(min(xs), max(xs)), _around(min(ys), max(ys), 1.0)
     frame = Frame(x_range, y_range, height=280)
-    parts = [
-        frame.axes(
-            "kernel distance to real smoke",
-            "AUROC",
-            nice_ticks(*x_range),
-            nice_ticks(*y_range),
-        )
-    ]
+    ticks = nice_ticks(*x_range), nice_ticks(*y_range)
+    parts = [frame.axes("kernel distance to real smoke", "AUROC", *ticks)]
     last = frame.height
     # From the bottom up, so that names which would lie over each other move apart.
     for x, y, model in sorted(points, key=lambda point: point[1]):
-        class_ = _class_of(model, reference)
         place_x, place_y = frame.x(x), frame.y(y)
-        parts.append(element("circle", cx=place_x, cy=place_y, r=5.5, class_=f"dot-{class_}"))
-        level = min(place_y + 4, last - _LABEL_PX)
-        last = level
+        parts.append(dot(place_x, place_y, 5.5, f"dot-{_class_of(model, reference)}"))
+        last = min(place_y + 4, last - _LABEL_PX)
         left = x > (x_range[0] + x_range[1]) / 2
-        where: dict[str, Attribute] = {
-            "x": place_x - 11 if left else place_x + 11,
-            "text_anchor": "end" if left else "start",
-        }
-        parts.append(element("text", model, y=level, class_="tick", **where))
+        beside, anchor = (place_x - 11, "end") if left else (place_x + 11, "start")
+        parts.append(label(model, beside, last, "tick", anchor))
     spoken = "; ".join(f"{model}: distance {x:.3g}, AUROC {y:.3f}" for x, y, model in points)
     return frame.drawing(spoken, *parts, class_="chart")
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from markupsafe import Markup, escape
+
+from wisp.report import wording
+from wisp.report.read import Estimate
 
 Attribute = str | float | int
 
@@ -30,9 +33,23 @@ def _attribute(value: Attribute) -> str:
     return str(escape(value))
 
 
-def group(children: Iterable[str]) -> Markup:
-    """Several elements as one."""
-    return Markup("").join(escape(child) for child in children)
+def segment(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
+    """A straight line."""
+    return element("line", x1=x1, x2=x2, y1=y1, y2=y2, class_=class_)
+
+
+def dot(x: float, y: float, r: float, class_: str, title: str = "", **more: Attribute) -> Markup:
+    """A circle; its title shows where the pointer rests on it."""
+    titles = [element("title", title)] if title else []
+    return element("circle", *titles, cx=x, cy=y, r=r, class_=class_, **more)
+
+
+def label(
+    words: str, x: float, y: float, class_: str, anchor: str = "", **more: Attribute
+) -> Markup:
+    """Text that begins at ``x``, or is anchored there as SVG says."""
+    where: dict[str, Attribute] = {"text_anchor": anchor} if anchor else {}
+    return element("text", words, x=x, y=y, class_=class_, **where, **more)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,41 +92,43 @@ class Frame:
         parts: list[Markup] = []
         for tick in y_ticks:
             y = self.y(tick)
-            parts.append(element("line", x1=x0, x2=x1, y1=y, y2=y, class_="grid"))
-            parts.append(
-                element("text", y_text(tick), x=x0 - 8, y=y + 4, class_="tick", text_anchor="end")
-            )
+            parts.append(segment(x0, y, x1, y, "grid"))
+            parts.append(label(y_text(tick), x0 - 8, y + 4, "tick", "end"))
         for tick in x_ticks:
             x = self.x(tick)
-            parts.append(element("line", x1=x, x2=x, y1=y0, y2=y0 + 4, class_="axis"))
-            parts.append(
-                element("text", x_text(tick), x=x, y=y0 + 18, class_="tick", text_anchor="middle")
-            )
-        parts.append(element("line", x1=x0, x2=x1, y1=y0, y2=y0, class_="axis"))
-        parts.append(
-            element(
-                "text",
-                x_title,
-                x=(x0 + x1) / 2,
-                y=self.height - 6,
-                class_="title",
-                text_anchor="middle",
-            )
-        )
+            parts.append(segment(x, y0, x, y0 + 4, "axis"))
+            parts.append(label(x_text(tick), x, y0 + 18, "tick", "middle"))
+        parts.append(segment(x0, y0, x1, y0, "axis"))
+        parts.append(label(x_title, (x0 + x1) / 2, self.height - 6, "title", "middle"))
         if y_title:
             middle = (y0 + y1) / 2
-            parts.append(
-                element(
-                    "text",
-                    y_title,
-                    x=12,
-                    y=middle,
-                    class_="title",
-                    text_anchor="middle",
-                    transform=f"rotate(-90 12 {middle:.1f})",
-                )
-            )
-        return group(parts)
+            turned = f"rotate(-90 12 {middle:.1f})"
+            parts.append(label(y_title, 12, middle, "title", "middle", transform=turned))
+        return Markup("").join(parts)
+
+    def columns(self, heights: Sequence[float], class_: str, down: bool = False) -> list[Markup]:
+        """Bars side by side over the whole x range, from 0 upwards or downwards."""
+        low, high = self.x_range
+        width = (high - low) / (len(heights) or 1)
+        drawn = []
+        for index, height in enumerate(heights):
+            x0, x1 = self.x(low + index * width), self.x(low + (index + 1) * width)
+            y, tall = self.y(0) if down else self.y(height), self.y(0) - self.y(height)
+            if height:
+                place: dict[str, Attribute] = {"x": x0 + 0.8, "width": x1 - x0 - 1.6, "y": y}
+                drawn.append(element("rect", **place, height=tall, rx=1.5, class_=class_))
+        return drawn
+
+    def estimate(self, estimate: Estimate, y: float, class_: str) -> list[Markup]:
+        """A dot at the height ``y`` with its interval, as far as they are known."""
+        parts: list[Markup] = []
+        if estimate.low is not None and estimate.high is not None:
+            x1, x2 = self.x(max(estimate.low, self.x_range[0])), self.x(estimate.high)
+            parts.append(segment(x1, y, x2, y, f"whisker-{class_}"))
+        if estimate.value is not None:
+            title = f"{estimate.value:.3f} {wording.interval(estimate)}".strip()
+            parts.append(dot(self.x(estimate.value), y, 5.5, f"dot-{class_}", title))
+        return parts
 
     def line(self, xs: Sequence[float], ys: Sequence[float], class_: str) -> Markup:
         """A line through the points."""

@@ -6,10 +6,9 @@ point estimate alone: a detector is trusted as far as the evidence reaches.
 
 from __future__ import annotations
 
-import dataclasses
-
 from wisp.report import wording
 from wisp.report.evaluation import Evaluation
+from wisp.report.page import Verdict
 
 TRUSTED, GOOD, HELPFUL, WEAK = 0.95, 0.85, 0.70, 0.5
 FEW_GROUPS = 20  # below, a bootstrap over groups gives rough intervals
@@ -21,34 +20,22 @@ LESS_WITHIN = 0.05
 _NAMED = 3
 
 
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """A headline, what stands behind it, and what to keep in mind."""
-
-    headline: str
-    lead: tuple[str, ...]
-    caveats: tuple[str, ...]
-    tone: str  # "good", "middling", "poor" or "open"
-
-
 def judge(evaluation: Evaluation, synthetic_auroc: float | None = None) -> Verdict:
     """The verdict on a detector, from the evaluation alone.
 
     ``synthetic_auroc`` is what the detector reached on the data set it was trained on.
     """
     headline, tone = _headline(evaluation)
-    return Verdict(
-        headline, tuple(_lead(evaluation)), tuple(_caveats(evaluation, synthetic_auroc)), tone
-    )
+    return Verdict(headline, _lead(evaluation), _caveats(evaluation, synthetic_auroc), tone)
 
 
 def _headline(evaluation: Evaluation) -> tuple[str, str]:
     auroc, (positive, negative) = evaluation.measures.auroc, evaluation.names
-    if evaluation.overlaps:
+    if evaluation.measures.overlaps:
         return "These numbers cannot be trusted: some test photos were seen in training", "poor"
     if auroc.value is None:
         return _one_class(evaluation)
-    low = auroc.low if auroc.low is not None else auroc.value
+    low = auroc.lower_end or 0.0
     few = evaluation.measures.groups < FEW_GROUPS or evaluation.positive_groups < VERY_FEW_GROUPS
     if low <= WEAK:
         if auroc.value > 0.75:
@@ -138,8 +125,8 @@ def _lead(evaluation: Evaluation) -> list[str]:
         if auroc.has_interval:
             sentence += f" (95 % interval {wording.interval(auroc, as_percent=True)})"
         said.append(sentence + ".")
-    tally = evaluation.tally
-    if tally is not None and evaluation.threshold is not None:
+    tally, threshold = evaluation.tally, evaluation.measures.threshold
+    if tally is not None and threshold is not None:
         parts = []
         if tally.positives:
             parts.append(
@@ -151,10 +138,9 @@ def _lead(evaluation: Evaluation) -> list[str]:
                 f"raised a false alarm on {wording.of(tally.false_alarms, tally.negatives)} "
                 f"{negative} photos"
             )
-        source = f", {_source(evaluation)}" if evaluation.threshold_source else ""
-        comma = "," if source else ""
+        source = _source(evaluation.measures.threshold_source)
         said.append(
-            f"At its threshold of {wording.score(evaluation.threshold)}{source}{comma} it "
+            f"At its threshold of {wording.score(threshold)}{f', {source},' if source else ''} it "
             f"{wording.listed(parts)}."
         )
     said.append(
@@ -165,9 +151,10 @@ def _lead(evaluation: Evaluation) -> list[str]:
     return said
 
 
-def _source(evaluation: Evaluation) -> str:
-    source = evaluation.threshold_source.strip().rstrip(".")
+def _source(said: str) -> str:
+    source = said.strip().rstrip(".")
     known = {
+        "": "",
         "validation": "chosen on validation data",
         "--threshold": "given by hand",
         "given": "given by hand",
@@ -181,10 +168,10 @@ def _source(evaluation: Evaluation) -> str:
 def _caveats(evaluation: Evaluation, synthetic_auroc: float | None) -> list[str]:
     said: list[str] = []
     measures, (positive, negative) = evaluation.measures, evaluation.names
-    groups, width = measures.groups, measures.auroc.width
-    if evaluation.overlaps:
+    groups, auroc = measures.groups, measures.auroc
+    if measures.overlaps:
         said.append(
-            f"{wording.plural(len(evaluation.overlaps), 'test photo')} also stood in the training "
+            f"{wording.plural(len(measures.overlaps), 'test photo')} also stood in the training "
             "data, or a near copy did: the score is flattered. See the leak check below."
         )
     if evaluation.rendered:
@@ -204,12 +191,11 @@ def _caveats(evaluation: Evaluation, synthetic_auroc: float | None) -> list[str]
             ": what is found there says little about others."
         )
     if evaluation.positive_groups and evaluation.negative_groups and not evaluation.shared_groups:
+        usual = (positive, negative) == ("smoky", "clean")
         said.append(
             f"No scene was shown both {positive} and {negative}: part of the score may come from "
-            "telling these places apart. Clean photos of the smoky scenes would settle it."
-            if (positive, negative) == ("smoky", "clean")
-            else f"No scene was shown both {positive} and {negative}: part of the score may come "
-            "from telling these places apart."
+            "telling these places apart."
+            + (" Clean photos of the smoky scenes would settle it." if usual else "")
         )
     if evaluation.tally is not None and 0 < evaluation.tally.negatives < FEW_NEGATIVES:
         said.append(
@@ -217,10 +203,10 @@ def _caveats(evaluation: Evaluation, synthetic_auroc: float | None) -> list[str]
             "alarms would be less than one photo: what is said of that rate is said of no false "
             "alarm at all."
         )
-    if width is not None and width > 0.15 and measures.auroc.low is not None:
+    if auroc.low is not None and auroc.high is not None and auroc.high - auroc.low > 0.15:
         said.append(
             f"The interval is wide: the true AUROC may be as low as "
-            f"{wording.score(measures.auroc.low)}. More scenes, not more frames, would narrow it."
+            f"{wording.score(auroc.low)}. More scenes, not more frames, would narrow it."
         )
     if _threshold_is_off(evaluation):
         said.append(
@@ -228,11 +214,7 @@ def _caveats(evaluation: Evaluation, synthetic_auroc: float | None) -> list[str]
             "from your own camera and pass it as --threshold."
         )
     said += _flaws(evaluation)
-    if (
-        synthetic_auroc is not None
-        and measures.auroc.value is not None
-        and synthetic_auroc - measures.auroc.value > 0.1
-    ):
+    if auroc.value is not None and (synthetic_auroc or 0.0) - auroc.value > 0.1:
         said.append(
             f"Synthetic validation promised {wording.score(synthetic_auroc)}; what it learned "
             "carries over only in part."
