@@ -13,7 +13,6 @@ from wisp.report.svg import Frame, dot, element, label, nice_ticks, segment
 
 FIFTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 Names = tuple[str, str]  # what the class to detect is called, and what all else is called
-NAMES: Names = ("smoky", "clean")
 
 
 def thin(values: Sequence[float], most: int) -> list[float]:
@@ -37,7 +36,7 @@ def roc(
     tpr: Sequence[float],
     point: tuple[float, float] | None,
     area: Estimate,
-    names: Names = NAMES,
+    names: Names,
 ) -> Markup:
     """ROC curve with the working point (fpr, tpr) at the threshold."""
     frame = Frame()
@@ -58,7 +57,7 @@ def precision_recall(
     precision: Sequence[float],
     point: tuple[float, float] | None,
     share: float | None,
-    names: Names = NAMES,
+    names: Names,
 ) -> Markup:
     """Precision over recall, with the precision of guessing (the positive share) as a line."""
     frame = Frame()
@@ -87,12 +86,11 @@ def histogram(
     positive: Sequence[float],
     negative: Sequence[float],
     threshold: float | None,
-    names: Names = NAMES,
-    bins: int = 25,
+    names: Names,
 ) -> Markup:
     """Scores of both classes, smoky upwards and clean downwards, each as a share of its class."""
     shares = [
-        [number / (len(values) or 1) for number in _counts(values, bins)]
+        [number / (len(values) or 1) for number in _counts(values, 25)]
         for values in (positive, negative)
     ]
     # One scale for both, but no more room for a side than it needs.
@@ -137,7 +135,7 @@ def strip(
     positive: Sequence[float],
     negative: Sequence[float],
     threshold: float | None,
-    names: Names = NAMES,
+    names: Names,
 ) -> Markup:
     """One group's scores as dots on a line from 0 to 1 (at most 60 of each class)."""
     frame = Frame(width=220, height=26, left=6, right=6, top=2, bottom=2)
@@ -158,7 +156,7 @@ class Bin(Saved):
     frequency: Number = 0.0
 
 
-def reliability(bins: Sequence[Bin], names: Names = NAMES) -> Markup:
+def reliability(bins: Sequence[Bin], names: Names) -> Markup:
     """How often it was positive, over how sure the detector was; dot area grows with the count."""
     frame = Frame()
     most = max([bin_.count for bin_ in bins] or [1])
@@ -198,10 +196,10 @@ def gap(rows: Sequence[tuple[str, Estimate, Estimate]]) -> Markup:
     return frame.drawing(spoken, *parts, class_="chart")
 
 
-def bars(values: Sequence[float], title: str, top: float | None = None, bins: int = 20) -> Markup:
+def bars(values: Sequence[float], title: str, top: float | None = None) -> Markup:
     """A small histogram of non-negative numbers."""
     high = top if top is not None else max([*values, 1e-9])
-    counts = _counts(values, bins, high)
+    counts = _counts(values, 20, high)
     y_range = (0.0, float(max(counts) or 1))
     frame = Frame((0.0, high), y_range, width=300, height=140, left=10, right=14, top=8)
     parts = [frame.axes(title, "", nice_ticks(0, high), ()), *frame.columns(counts, "bar-smoky")]

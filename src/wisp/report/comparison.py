@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from wisp.report.evaluation import Measures
 from wisp.report.read import UNKNOWN, Estimate, Measured, Number, RunFiles, Saved
 
 
@@ -39,19 +40,12 @@ class OfSeed(Saved):
     auroc: Number | None = None
 
 
-class Standing(Saved):
+class Standing(Measures):
     """How the detectors of one source do on one test set: means over seeds."""
 
     set: str = ""
     model: str = ""
-    images: int = 0
     positives: int = 0
-    groups: int = 0
-    groups_of_both: int = 0
-    """Groups that show both classes."""
-    auroc: Measured = UNKNOWN
-    auroc_within_groups: Measured = UNKNOWN
-    balanced_accuracy: Measured = UNKNOWN
     false_alarms: Measured = UNKNOWN
     missed: Measured = UNKNOWN
     kid: Measured = UNKNOWN

@@ -105,14 +105,29 @@ class Measures(Saved):
     tpr_at_fpr_05: Measured = UNKNOWN
 
 
-class OfGroup(Saved):
-    """A row of ``per_group``."""
+class GroupRow(Saved):
+    """One group of photos that belong together, as in ``per_group``, and its scores."""
 
     group: str = ""
     set: str = ""
-    images: int | None = None
+    images: int = 0
     tpr: Number | None = None
     fpr: Number | None = None
+    scores: Scores = Scores()
+    tally: Tally | None = None
+
+    @property
+    def errors(self) -> int:
+        """Misses and false alarms; 0 where single scores are unknown."""
+        return 0 if self.tally is None else self.tally.errors
+
+    @property
+    def classes(self) -> tuple[bool, bool]:
+        """Whether it shows positives, and whether it shows negatives."""
+        return (
+            bool(self.scores.positive) or self.tpr is not None,
+            bool(self.scores.negative) or self.fpr is not None,
+        )
 
 
 class Confusion(Saved):
@@ -182,7 +197,7 @@ class Metrics(Measures):
     threshold: Number | None = None
     threshold_source: str = ""
     per_set: dict[str, Measures] = Field(default_factory=dict)
-    per_group: tuple[OfGroup, ...] = ()
+    per_group: tuple[GroupRow, ...] = ()
     confusion: Confusion = Confusion()
     calibration: Calibration = Calibration()
     curves: Curves = Curves()
@@ -199,32 +214,6 @@ class SetRow:
     name: str
     measures: Measures
     tally: Tally | None
-
-
-@dataclasses.dataclass(frozen=True)
-class GroupRow:
-    """One group of photos that belong together."""
-
-    name: str
-    set: str
-    images: int
-    scores: Scores
-    tally: Tally | None
-    tpr: float | None
-    fpr: float | None
-
-    @property
-    def errors(self) -> int:
-        """Misses and false alarms; 0 where single scores are unknown."""
-        return 0 if self.tally is None else self.tally.errors
-
-    @property
-    def classes(self) -> tuple[bool, bool]:
-        """Whether it shows positives, and whether it shows negatives."""
-        return (
-            bool(self.scores.positive) or self.tpr is not None,
-            bool(self.scores.negative) or self.fpr is not None,
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -316,20 +305,12 @@ def _sets(metrics: Metrics, predictions: list[Prediction]) -> tuple[SetRow, ...]
 
 def _groups(metrics: Metrics, predictions: list[Prediction]) -> tuple[GroupRow, ...]:
     by_group, rows = _by(lambda row: (row.set, row.group), predictions), []
-    listed = metrics.per_group or [OfGroup(group=group, set=set_) for set_, group in by_group]
-    for one in listed:
-        photos = by_group.get((one.set, one.group), [])
+    listed = metrics.per_group or [GroupRow(group=group, set=set_) for set_, group in by_group]
+    for row in listed:
+        photos = by_group.get((row.set, row.group), [])
         scores = Scores.of(photos, metrics.positive)
-        tally = scores.tally(metrics.threshold)
-        rows.append(
-            GroupRow(
-                one.group,
-                one.set,
-                len(photos) if one.images is None else one.images,
-                scores,
-                tally,
-                tally.tpr if tally else one.tpr,
-                tally.fpr if tally else one.fpr,
-            )
-        )
-    return tuple(sorted(rows, key=lambda row: (-row.errors, -row.images, row.name)))
+        known: dict[str, object] = {"images": row.images or len(photos), "scores": scores}
+        if tally := scores.tally(metrics.threshold):
+            known |= {"tally": tally, "tpr": tally.tpr, "fpr": tally.fpr}
+        rows.append(row.model_copy(update=known))
+    return tuple(sorted(rows, key=lambda row: (-row.errors, -row.images, row.group)))

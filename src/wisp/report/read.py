@@ -227,8 +227,7 @@ def _made_by(dataset: RunFiles) -> RunFiles | None:
 class Chain:
     """The runs a result came from, as far as they can still be found."""
 
-    comparison: RunFiles | None
-    evaluation: RunFiles | None
+    last: RunFiles
     detector: RunFiles | None
     datasets: tuple[RunFiles, ...]
     sources: tuple[RunFiles, ...]
@@ -247,12 +246,10 @@ class Chain:
         for title, runs in (("Smoke model", self.sources), ("Data set", self.datasets)):
             for index, run in enumerate(runs, start=1):
                 named.append((title if len(runs) == 1 else f"{title} {index}", run))
-        last = (
-            ("Detector", self.detector),
-            ("Evaluation", self.evaluation),
-            ("Comparison", self.comparison),
-        )
-        return named + [(title, run) for title, run in last if run is not None]
+        if self.detector is not None:
+            named.append(("Detector", self.detector))
+        last = {"evaluate": "Evaluation", "compare": "Comparison"}.get(self.last.kind)
+        return [*named, (last, self.last)] if last else named
 
     @property
     def problems(self) -> list[str]:
@@ -269,10 +266,9 @@ class Chain:
 
 def follow(run: RunFiles) -> Chain:
     """The chain of parents that leads to ``run``, by their kinds."""
-    evaluation = run if run.kind == "evaluate" else None
     detector = run if run.kind == "classify" else None
-    if evaluation is not None:
-        detector = _first(evaluation.parents(), "classify")
+    if run.kind == "evaluate":
+        detector = _first(run.parents(), "classify")
     datasets: list[RunFiles] = [run] if run.kind == "synth" else []
     if detector is not None:
         datasets = [parent for parent in detector.parents().values() if parent.kind == "synth"]
@@ -280,5 +276,4 @@ def follow(run: RunFiles) -> Chain:
     for dataset in datasets:
         if (source := _made_by(dataset)) is not None:
             sources.setdefault(source.path, source)
-    comparison = run if run.kind == "compare" else None
-    return Chain(comparison, evaluation, detector, tuple(datasets), tuple(sources.values()))
+    return Chain(run, detector, tuple(datasets), tuple(sources.values()))

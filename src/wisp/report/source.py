@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Iterable
 
 from wisp.report import charts, wording
@@ -12,17 +13,13 @@ from wisp.report.page import Section, section
 from wisp.report.pictures import Pictures
 from wisp.report.read import UNKNOWN, Estimate, Number, RunFiles, Saved, mapping, number, text
 
-# A chart's title, and its lines: key in metrics.jsonl, name, colour.
-Chart = tuple[str, tuple[tuple[str, str, str], ...]]
-_SMOKY, _CLEAN = "smoky", "clean"
-_DISCRIMINATORS: Chart = (
-    "Discriminator loss",
-    (
-        ("discriminator_smoky", "real or made smoky", _SMOKY),
-        ("discriminator_clean", "real or made clean", _CLEAN),
-    ),
+# The chart it stands in, its key in metrics.jsonl, its name, its colour.
+Loss = tuple[str, str, str, str]
+_DISCRIMINATORS: tuple[Loss, ...] = (
+    ("Discriminator loss", "discriminator_smoky", "real or made smoky", "smoky"),
+    ("Discriminator loss", "discriminator_clean", "real or made clean", "clean"),
 )
-_SEEN: Chart = ("Smoke seen in clean photos", (("identity", "mean opacity", _CLEAN),))
+_SEEN: Loss = ("Smoke seen in clean photos", "identity", "mean opacity", "clean")
 _FRAMES = 6
 
 
@@ -34,7 +31,7 @@ class Kind:
     title: str
     sentence: str
     warning: str
-    losses: tuple[Chart, ...]
+    losses: tuple[Loss, ...]
     heads: tuple[str, ...]
     """Columns of its sample pictures."""
 
@@ -52,28 +49,13 @@ _KINDS = {
         "other, which must be able to lead the picture back (CycleGAN, Zhu et al. 2017).",
         _CYCLEGAN_WARNING,
         (
-            (
-                "Adversarial loss",
-                (
-                    ("adversarial_clean_to_smoky", "clean → smoky", _SMOKY),
-                    ("adversarial_smoky_to_clean", "smoky → clean", _CLEAN),
-                ),
-            ),
-            _DISCRIMINATORS,
-            (
-                "Cycle loss",
-                (
-                    ("cycle_smoky", "smoky → clean → smoky", _SMOKY),
-                    ("cycle_clean", "clean → smoky → clean", _CLEAN),
-                ),
-            ),
-            (
-                "Identity loss",
-                (
-                    ("identity_smoky", "smoky stays smoky", _SMOKY),
-                    ("identity_clean", "clean stays clean", _CLEAN),
-                ),
-            ),
+            ("Adversarial loss", "adversarial_clean_to_smoky", "clean → smoky", "smoky"),
+            ("Adversarial loss", "adversarial_smoky_to_clean", "smoky → clean", "clean"),
+            *_DISCRIMINATORS,
+            ("Cycle loss", "cycle_smoky", "smoky → clean → smoky", "smoky"),
+            ("Cycle loss", "cycle_clean", "clean → smoky → clean", "clean"),
+            ("Identity loss", "identity_smoky", "smoky stays smoky", "smoky"),
+            ("Identity loss", "identity_clean", "clean stays clean", "clean"),
         ),
         ("clean", "made smoky", "led back", "smoky", "made clean", "led back"),
     ),
@@ -88,18 +70,13 @@ _KINDS = {
         "that learned from ImageNet.",
         _CYCLEGAN_WARNING,
         (
-            (
-                "Adversarial loss",
-                (
-                    ("adversarial_smoky", "made smoky", _SMOKY),
-                    ("adversarial_clean", "made clean", _CLEAN),
-                ),
-            ),
-            _DISCRIMINATORS,
-            ("Cycle loss", (("cycle", "clean → smoky → clean", _CLEAN),)),
-            ("Smoke that was laid, found again", (("lifted", "opacity and airlight", _SMOKY),)),
+            ("Adversarial loss", "adversarial_smoky", "made smoky", "smoky"),
+            ("Adversarial loss", "adversarial_clean", "made clean", "clean"),
+            *_DISCRIMINATORS,
+            ("Cycle loss", "cycle", "clean → smoky → clean", "clean"),
+            ("Smoke that was laid, found again", "lifted", "opacity and airlight", "smoky"),
             _SEEN,
-            ("Two draws of smoke too alike", (("variety", "likeness", _SMOKY),)),
+            ("Two draws of smoke too alike", "variety", "likeness", "smoky"),
         ),
         (
             "clean",
@@ -121,13 +98,11 @@ _KINDS = {
         "The losses are on computed smoke: look at what was lifted off real photos, then make a "
         "data set and let a detector that is tested on real smoke be the judge.",
         (
-            (
-                "Lifting known smoke",
-                (("opacity", "opacity", _SMOKY), ("airlight", "airlight", _CLEAN)),
-            ),
+            ("Lifting known smoke", "opacity", "opacity", "smoky"),
+            ("Lifting known smoke", "airlight", "airlight", "clean"),
             _SEEN,
-            ("Lifting again what was lifted", (("cycle", "opacity and airlight", _SMOKY),)),
-            _DISCRIMINATORS,
+            ("Lifting again what was lifted", "cycle", "opacity and airlight", "smoky"),
+            *_DISCRIMINATORS,
         ),
         ("smoky", "its smoke", "without it", "clean", "under that smoke"),
     ),
@@ -231,13 +206,11 @@ def described(dataset: Dataset) -> dict[str, object]:
 
 
 def _curves(rows: list[dict[str, object]], kind: Kind) -> list[Figure]:
-    losses = [
-        (title, [Series.of(rows, key, name, class_) for key, name, class_ in drawn])
-        for title, drawn in kind.losses
-    ]
-    distance = Series.of(rows, "distance", "distance")
-    distances = [dataclasses.replace(distance, raw=False)]
-    return Figure.all_of(*losses, ("Kernel distance to real smoky photos", distances))
+    plans: dict[str, list[Series]] = defaultdict(list)
+    for title, key, name, class_ in kind.losses:
+        plans[title].append(Series.of(rows, key, name, class_))
+    distance = dataclasses.replace(Series.of(rows, "distance", "distance"), raw=False)
+    return Figure.all_of(*plans.items(), ("Kernel distance to real smoky photos", [distance]))
 
 
 def _frames(run: RunFiles, pictures: Pictures) -> list[tuple[int, str]]:

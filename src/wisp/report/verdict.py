@@ -93,7 +93,7 @@ def _flaws(evaluation: Evaluation) -> list[str]:
                 f"{negative} photos {positive}."
             )
     blamed = [
-        f"“{row.name}” {wording.of(row.tally.false_alarms, row.tally.negatives)}"
+        f"“{row.group}” {wording.of(row.tally.false_alarms, row.tally.negatives)}"
         for row in evaluation.groups
         if row.tally and row.tally.negatives >= 3 and (row.tally.fpr or 0) >= 0.5
     ]
