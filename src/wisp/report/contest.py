@@ -162,7 +162,8 @@ def margins_section(found: Comparison) -> Section | None:
         "margins",
         f"Better than {found.reference}, or noise?",
         "Margins",
-        rows=[(row, _noise(row.auroc), _noise(row.balanced_accuracy)) for row in known],
+        rows=known,
+        noise=_noise,
         charts=[
             (name, standings.margins(rows, found.reference, widest))
             for name, rows in by_set.items()
