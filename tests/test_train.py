@@ -169,7 +169,7 @@ def test_discriminators_stay_as_they_are_while_generators_learn() -> None:
     before = copy.deepcopy(trainer.networks.smoky_discriminator.state_dict())
     trainer._freeze_discriminators(True)
     trainer._generators_learn(*batch(), 0)
-    trainer._update(trainer.generator_optimizer)
+    trainer._update("generators")
     assert all(p.grad is None for p in trainer.networks.smoky_discriminator.parameters())
     for name, value in trainer.networks.smoky_discriminator.state_dict().items():
         assert torch.equal(value, before[name])

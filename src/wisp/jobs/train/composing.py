@@ -21,7 +21,7 @@ from wisp.engine import Engine
 from wisp.jobs.train.ema import MovingAverage
 from wisp.jobs.train.photos import Photos
 from wisp.jobs.train.samples import Sampled, columns
-from wisp.jobs.train.trainer import Batch, Optimizers, Trainer, all_parameters, parameter_names
+from wisp.jobs.train.trainer import Batch, Trainer, fast
 from wisp.models.loading import shipped_layers
 from wisp.networks.backbone import Backbone
 from wisp.networks.composing import FeatureDiscriminator, SmokeAdder, Wish, palette_of
@@ -88,30 +88,16 @@ class ComposingTrainer(Trainer):
             if config.ema > 0
             else {}
         )
-        self._optimizers: Optimizers = {
-            "generators": self._adam(generators),
-            "discriminators": self._adam(discriminators),
+        self._optimizers = {
+            "generators": self._adam(generators, betas=_BETAS),
+            "discriminators": self._adam(discriminators, betas=_BETAS),
         }
-
-    def _adam(self, networks: Mapping[str, nn.Module]) -> tuple[torch.optim.Adam, list[str]]:
-        fused = self.engine.device.type in ("cpu", "cuda")
-        optimizer = torch.optim.Adam(
-            all_parameters(networks.values()),
-            lr=self.config.learning_rate,
-            betas=_BETAS,
-            fused=fused,
-        )
-        return optimizer, parameter_names(networks)
 
     def loader(self, photos: Photos, steps: int, workers: int) -> StepLoader[dict[str, Tensor]]:
         """Crops of both domains, and the first of the clean ones under layered smoke."""
         share = self.config.composites
         pairs = SmokePairs(photos.training_set(self.config), self._smoke, False, share)
         return pairs.loader(self.step, steps, workers)
-
-    def optimizers(self) -> Optimizers:
-        """One for both generators, one for both discriminators."""
-        return self._optimizers
 
     def description(self) -> dict[str, Any]:
         """What the networks are built of, and the scale photos are brought to."""
@@ -143,12 +129,9 @@ class ComposingTrainer(Trainer):
     def train_step(self, batch: Batch) -> None:
         """One optimizer step on ``clean``, ``smoky`` [B, 3, S, S] and, of the first photos,
         ``veiled`` with its ``opacity`` and ``airlight``, on the device."""
-        rate = self.learning_rate_at(self.step)
-        for optimizer, _ in self._optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-        x, veiled = _fast(batch["clean"]), batch["veiled"]
-        y = _fast(torch.cat([veiled, batch["smoky"][len(veiled) :]]))
+        self._set_learning_rates()
+        x, veiled = fast(batch["clean"]), batch["veiled"]
+        y = fast(torch.cat([veiled, batch["smoky"][len(veiled) :]]))
         self._freeze_discriminators(True)
         with self.engine.autocast():
             values, features = self._generator_losses(x, y, batch)
@@ -178,13 +161,8 @@ class ComposingTrainer(Trainer):
         self.count_losses(torch.stack([values[name].detach().float() for name in LOSS_NAMES]))
 
     def _freeze_discriminators(self, frozen: bool) -> None:
-        for parameter in all_parameters(self.networks.discriminators().values()):
-            parameter.requires_grad_(not frozen)
-
-    def _update(self, name: str) -> None:
-        optimizer, _ = self._optimizers[name]
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        for network in self.networks.discriminators().values():
+            network.requires_grad_(not frozen)
 
     def _generator_losses(
         self, x: Tensor, y: Tensor, batch: Batch
@@ -239,7 +217,7 @@ class ComposingTrainer(Trainer):
         adder, _ = self.generators_in_use()
         draws, parts = seeded_generator(self.config.seed, "sample", key), []
         for photo in torch.split(photos, 8):
-            given = _fast(photo.to(self.engine.device))
+            given = fast(photo.to(self.engine.device))
             with self.engine.autocast():
                 laid = adder(self.networks.backbone.maps(given), adder.wish(given, draws))
                 parts.append((compose(given, *laid).float().cpu(), laid[0].float().cpu()))
@@ -252,7 +230,7 @@ class ComposingTrainer(Trainer):
         _, lifter = self.generators_in_use()
         parts = []
         for photo in torch.split(photos, 8):
-            given = _fast(photo.to(self.engine.device))
+            given = fast(photo.to(self.engine.device))
             with self.engine.autocast():
                 found, light = lifter.decode(self.networks.backbone.maps(given))
                 parts.append(take_apart(given, seen(found), light).float().cpu())
@@ -274,7 +252,3 @@ class ComposingTrainer(Trainer):
     def to_smoky(self, clean: Tensor) -> Tensor:
         """Under smoke of a fixed seed."""
         return self._added(clean, "distance")[0]
-
-
-def _fast(images: Tensor) -> Tensor:
-    return images.contiguous(memory_format=torch.channels_last)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from wisp.jobs.train.ema import MovingAverage
 from wisp.jobs.train.photos import Photos
 from wisp.jobs.train.pool import ImagePool
 from wisp.jobs.train.samples import Sampled, fault_of, grid, there_and_back, translate
-from wisp.jobs.train.trainer import Batch, Optimizers, Trainer, all_parameters, parameter_names
+from wisp.jobs.train.trainer import Batch, Trainer, fast
 from wisp.networks.discriminator import PatchDiscriminator
 from wisp.networks.generator import ResnetGenerator
 from wisp.networks.initialise import initialise
@@ -92,8 +92,10 @@ class CycleGanTrainer(Trainer):
             if config.ema > 0
             else {}
         )
-        self.generator_optimizer = self._adam(self._generators().values())
-        self.discriminator_optimizer = self._adam(self._discriminators().values())
+        self._optimizers = {
+            "generators": self._adam(self._generators(), betas=BETAS),
+            "discriminators": self._adam(self._discriminators(), betas=BETAS),
+        }
         self.smoky_pool, self.clean_pool = (ImagePool(config.pool_size) for _ in range(2))
 
     def _generators(self) -> dict[str, nn.Module]:
@@ -102,25 +104,9 @@ class CycleGanTrainer(Trainer):
     def _discriminators(self) -> dict[str, nn.Module]:
         return self.networks.discriminators()
 
-    def _adam(self, networks: Iterable[nn.Module]) -> torch.optim.Adam:
-        fused = self.engine.device.type in ("cpu", "cuda")
-        return torch.optim.Adam(
-            all_parameters(networks), lr=self.config.learning_rate, betas=BETAS, fused=fused
-        )
-
     def loader(self, photos: Photos, steps: int, workers: int) -> StepLoader[dict[str, Tensor]]:
         """Crops of both domains."""
         return photos.training_set(self.config).loader(self.step, steps, workers)
-
-    def optimizers(self) -> Optimizers:
-        """One for both generators, one for both discriminators."""
-        return {
-            "generators": (self.generator_optimizer, parameter_names(self._generators())),
-            "discriminators": (
-                self.discriminator_optimizer,
-                parameter_names(self._discriminators()),
-            ),
-        }
 
     def extra_state(self) -> dict[str, Tensor]:
         """The image pools."""
@@ -186,20 +172,12 @@ class CycleGanTrainer(Trainer):
         real images and the pools. Losses are summed up on the device: see :meth:`mean_losses`.
         """
         config = self.config
-        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
-            for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate_at(self.step)
-        parts = [
-            (
-                a.contiguous(memory_format=torch.channels_last),
-                b.contiguous(memory_format=torch.channels_last),
-            )
-            for a, b in zip(
-                batch["clean"].chunk(config.accumulate),
-                batch["smoky"].chunk(config.accumulate),
-                strict=True,
-            )
-        ]
+        self._set_learning_rates()
+        clean, smoky = (
+            [fast(part) for part in batch[domain].chunk(config.accumulate)]
+            for domain in ("clean", "smoky")
+        )
+        parts = list(zip(clean, smoky, strict=True))
         step_losses = torch.zeros_like(self.loss_sums)
 
         self._freeze_discriminators(True)
@@ -208,31 +186,23 @@ class CycleGanTrainer(Trainer):
             values, fakes = self._generators_learn(clean_part, smoky_part, index)
             step_losses[:7] += values / len(parts)
             generated.append(fakes)
-        self._update(self.generator_optimizer)
+        self._update("generators")
 
         self._freeze_discriminators(False)
         for index, (part, fakes) in enumerate(zip(parts, generated, strict=True)):
             values = self._discriminators_learn(*part, fakes, index)
             step_losses[7:] += values / len(parts)
-        self._update(self.discriminator_optimizer)
+        self._update("discriminators")
+        if self.engine.scaler is not None:
+            self.engine.scaler.update()
 
         for name, average in self.averages.items():
             average.update(self._generators()[name], self.step)
         self.count_losses(step_losses)
 
     def _freeze_discriminators(self, frozen: bool) -> None:
-        for parameter in all_parameters(self._discriminators().values()):
-            parameter.requires_grad_(not frozen)
-
-    def _update(self, optimizer: torch.optim.Optimizer) -> None:
-        scaler = self.engine.scaler
-        if scaler is None:
-            optimizer.step()
-        else:
-            scaler.step(optimizer)
-            if optimizer is self.discriminator_optimizer:
-                scaler.update()
-        optimizer.zero_grad(set_to_none=True)
+        for network in self._discriminators().values():
+            network.requires_grad_(not frozen)
 
     def _backward(self, loss: Tensor) -> None:
         loss = loss / self.config.accumulate

@@ -16,7 +16,7 @@ from wisp.engine import Engine
 from wisp.jobs.train.ema import MovingAverage
 from wisp.jobs.train.photos import Photos, load_middle
 from wisp.jobs.train.samples import Sampled, columns
-from wisp.jobs.train.trainer import Batch, Optimizers, Trainer, all_parameters, parameter_names
+from wisp.jobs.train.trainer import Batch, Trainer
 from wisp.networks.backbone import Backbone
 from wisp.networks.lifter import STRIDE, SmokeLifter, enlarged
 from wisp.smoke import ProceduralSmoke, opacity, remove_smoke
@@ -48,22 +48,15 @@ class LayeredTrainer(Trainer):
         decay = min(config.ema, 1 - 10 / max(11, config.steps))
         lifter = self.lifter
         self.averages = {"lifter": MovingAverage(lifter, decay)} if config.ema > 0 else {}
-        decoder = {"blocks": lifter.blocks, "head": lifter.head}
-        self._optimizers: Optimizers = {
-            "decoder": self._adam(decoder),
-            "backbone": self._adam({"backbone": lifter.backbone}),
+        parts: dict[str, dict[str, nn.Module]] = {
+            "decoder": {"blocks": lifter.blocks, "head": lifter.head},
+            "backbone": {"backbone": lifter.backbone},
+        }
+        self._optimizers = {
+            name: self._adam(part, torch.optim.AdamW, weight_decay=1e-4)
+            for name, part in parts.items()
         }
         self._donors: Tensor | None = None
-
-    def _adam(self, networks: Mapping[str, nn.Module]) -> tuple[torch.optim.AdamW, list[str]]:
-        fused = self.engine.device.type in ("cpu", "cuda")
-        optimizer = torch.optim.AdamW(
-            all_parameters(networks.values()),
-            lr=self.config.learning_rate,
-            weight_decay=1e-4,
-            fused=fused,
-        )
-        return optimizer, parameter_names(networks)
 
     def loader(self, photos: Photos, steps: int, workers: int) -> StepLoader[dict[str, Tensor]]:
         """Crops of both domains, and the clean ones under procedural smoke."""
@@ -72,10 +65,6 @@ class LayeredTrainer(Trainer):
         smoke = ProceduralSmoke(grid_px=max(_SMALLEST_GRID_PX, self.config.size))
         pairs = SmokePairs(photos.training_set(self.config), smoke)
         return pairs.loader(self.step, steps, workers)
-
-    def optimizers(self) -> Optimizers:
-        """R's way up, and its backbone, which learns slower."""
-        return self._optimizers
 
     def description(self) -> dict[str, Any]:
         """What R is built of, and the scale photos are brought to."""
@@ -101,10 +90,7 @@ class LayeredTrainer(Trainer):
     def train_step(self, batch: Batch) -> None:
         """One optimizer step on ``clean``, and ``veiled`` [B, 3, S, S] with the ``opacity``
         [B, 1, S, S] and ``airlight`` [B, 3, S, S] of the last, on the device."""
-        rate = self.learning_rate_at(self.step)
-        for name, (optimizer, _) in self._optimizers.items():
-            for group in optimizer.param_groups:
-                group["lr"] = rate * (_BACKBONE_RATE if name == "backbone" else 1.0)
+        self._set_learning_rates(backbone=_BACKBONE_RATE)
         self.lifter.train()
         supervised, identity = self.config.lift_supervised, self.config.lift_identity
         with self.engine.autocast():
@@ -116,9 +102,8 @@ class LayeredTrainer(Trainer):
                 + identity * values["identity"]
             )
         torch.autograd.backward(total)
-        for optimizer, _ in self._optimizers.values():
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        for name in self._optimizers:
+            self._update(name)
         values["lifter"] = total
         if self.averages:
             self.averages["lifter"].update(self.lifter, self.step)

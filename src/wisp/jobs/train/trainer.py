@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -33,6 +33,7 @@ class Trainer(abc.ABC):
     """What ``--model`` calls it."""
     networks: nn.Module
     averages: dict[str, MovingAverage]
+    _optimizers: Optimizers
 
     def __init__(self, config: TrainConfig, engine: Engine, loss_names: tuple[str, ...]) -> None:
         self.config, self.engine, self.loss_names = config, engine, loss_names
@@ -48,9 +49,9 @@ class Trainer(abc.ABC):
     def train_step(self, batch: Batch) -> None:
         """One optimizer step on a batch that is on the device; see :meth:`count_losses`."""
 
-    @abc.abstractmethod
     def optimizers(self) -> Optimizers:
         """The optimizers by name."""
+        return self._optimizers
 
     @abc.abstractmethod
     def description(self) -> dict[str, Any]:
@@ -75,6 +76,38 @@ class Trainer(abc.ABC):
     def load_extra_state(self, tensors: Mapping[str, Tensor]) -> None:  # noqa: B027 - may do nothing
         """Take up what :meth:`extra_state` gave, which is among ``tensors``."""
 
+    def _adam(
+        self,
+        networks: Mapping[str, nn.Module],
+        kind: type[torch.optim.Adam] = torch.optim.Adam,
+        **options: Any,  # noqa: ANN401 - of ``kind``
+    ) -> tuple[torch.optim.Optimizer, list[str]]:
+        """An optimizer of all of ``networks``, and ``NETWORK.PARAMETER`` of each parameter."""
+        named = {
+            f"{name}.{key}": parameter
+            for name, network in networks.items()
+            for key, parameter in network.named_parameters()
+        }
+        fused = self.engine.device.type in ("cpu", "cuda")
+        rate = self.config.learning_rate
+        return kind(named.values(), lr=rate, fused=fused, **options), list(named)
+
+    def _set_learning_rates(self, **factors: float) -> None:
+        """Those of this step; ``factors`` are of optimizers by name, 1 if not given."""
+        for name, (optimizer, _) in self._optimizers.items():
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate_at(self.step) * factors.get(name, 1.0)
+
+    def _update(self, name: str) -> None:
+        """Let an optimizer take its step, and forget the gradients."""
+        optimizer, _ = self._optimizers[name]
+        scaler = self.engine.scaler
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+        optimizer.zero_grad(set_to_none=True)
+
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of optimizer step ``step`` (from 0)."""
         return self.config.learning_rate * learning_rate_factor(step, self.config.steps)
@@ -96,12 +129,6 @@ class Trainer(abc.ABC):
         self.loss_count = 0
 
 
-def parameter_names(networks: Mapping[str, nn.Module]) -> list[str]:
-    """``NETWORK.PARAMETER`` of every parameter, in the order of :func:`all_parameters`."""
-    return [f"{net}.{name}" for net, part in networks.items() for name, _ in
-            part.named_parameters()]  # fmt: skip
-
-
-def all_parameters(networks: Iterable[nn.Module]) -> list[nn.Parameter]:
-    """The parameters of ``networks``, one after the other."""
-    return [parameter for network in networks for parameter in network.parameters()]
+def fast(images: Tensor) -> Tensor:
+    """``images`` [B, 3, H, W] in the layout that convolutions are faster in."""
+    return images.contiguous(memory_format=torch.channels_last)
