@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from wisp.report import wording
-from wisp.report.read import Estimate, Number, Saved
+from wisp.report.evaluation import Bin, Curve, Names, Scores, Tally
+from wisp.report.read import Estimate
 from wisp.report.svg import Frame, dot, element, label, nice_ticks, segment
 
 FIFTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-Names = tuple[str, str]  # what the class to detect is called, and what all else is called
 
 
 def thin(values: Sequence[float], most: int) -> list[float]:
@@ -31,67 +31,50 @@ def _shares(frame: Frame, x_title: str, y_title: str) -> Markup:
     return frame.axes(x_title, y_title, FIFTHS, FIFTHS, written, written)
 
 
-def roc(
-    fpr: Sequence[float],
-    tpr: Sequence[float],
-    point: tuple[float, float] | None,
-    area: Estimate,
-    names: Names,
-) -> Markup:
-    """ROC curve with the working point (fpr, tpr) at the threshold."""
+def roc(curve: Curve, tally: Tally | None, area: Estimate, names: Names) -> Markup:
+    """ROC curve with the working point at the threshold."""
     frame = Frame()
-    fpr, tpr = thin(fpr, 400), thin(tpr, 400)
+    fpr, tpr = thin(curve.fpr, 400), thin(curve.tpr, 400)
     parts = [
         _shares(frame, f"{names[1]} photos that raise an alarm", f"{names[0]} photos found"),
         frame.line([0, 1], [0, 1], "chance"),
         frame.area(fpr, tpr, "fill-smoky"),
         frame.line(fpr, tpr, "stroke-smoky"),
-        _working_point(frame, point),
+        _working_point(frame, tally.fpr, tally.tpr) if tally else "",
     ]
     spoken = f"ROC curve; area {wording.score(area.value)} {wording.interval(area)}".strip()
     return frame.drawing(spoken, *parts, class_="chart", data_chart="roc")
 
 
-def precision_recall(
-    recall: Sequence[float],
-    precision: Sequence[float],
-    point: tuple[float, float] | None,
-    share: float | None,
-    names: Names,
-) -> Markup:
+def precision_recall(curve: Curve, tally: Tally | None, names: Names) -> Markup:
     """Precision over recall, with the precision of guessing (the positive share) as a line."""
     frame = Frame()
-    parts = [
-        _shares(frame, f"{names[0]} photos found", "alarms that are right"),
-        frame.line([0, 1], [share, share], "chance") if share is not None else "",
-        frame.line(thin(recall, 400), thin(precision, 400), "stroke-smoky"),
-        _working_point(frame, point),
-    ]
+    parts = [_shares(frame, f"{names[0]} photos found", "alarms that are right")]
+    if tally and tally.images:
+        share = tally.positives / tally.images
+        parts.append(frame.line([0, 1], [share, share], "chance"))
+    parts.append(frame.line(thin(curve.recall, 400), thin(curve.precision, 400), "stroke-smoky"))
+    if tally:
+        parts.append(_working_point(frame, tally.tpr, tally.precision))
     spoken, kind = "Precision over recall", "precision-recall"
     return frame.drawing(spoken, *parts, class_="chart", data_chart=kind)
 
 
-def _working_point(frame: Frame, point: tuple[float, float] | None) -> Markup:
+def _working_point(frame: Frame, x: float | None, y: float | None) -> Markup:
     """A ring that the page's script can move, within the corners it is given."""
-    if point is None:
+    if x is None or y is None:
         return Markup("")
-    x, y = point
     corners = {f"data_x{end}": frame.x(end) for end in (0, 1)}
     corners |= {f"data_y{end}": frame.y(end) for end in (0, 1)}
     title = f"at the threshold: {x:.2f}, {y:.2f}"
     return dot(frame.x(x), frame.y(y), 6, "working-point", title, **corners)
 
 
-def histogram(
-    positive: Sequence[float],
-    negative: Sequence[float],
-    threshold: float | None,
-    names: Names,
-) -> Markup:
+def histogram(scores: Scores, threshold: float | None, names: Names) -> Markup:
     """Scores of both classes, smoky upwards and clean downwards, each as a share of its class."""
     shares = [
         [number / (len(values) or 1) for number in _counts(values, 25)]
-        for values in (positive, negative)
+        for values in (scores.positive, scores.negative)
     ]
     # One scale for both, but no more room for a side than it needs.
     up, down = (max(*side, 0.04) for side in shares)
@@ -117,8 +100,8 @@ def histogram(
         ends = {"data_x0": frame.x(0), "data_x1": frame.x(1)}
         parts.append(element("g", *mark, transform=place, class_="threshold-mark", **ends))
     spoken = (
-        f"Scores of {len(positive)} {names[0]} photos (upwards) and {len(negative)} {names[1]} "
-        "ones (downwards)"
+        f"Scores of {len(scores.positive)} {names[0]} photos (upwards) and "
+        f"{len(scores.negative)} {names[1]} ones (downwards)"
     )
     return frame.drawing(spoken, *parts, class_="chart", data_chart="histogram")
 
@@ -131,29 +114,19 @@ def _counts(values: Sequence[float], bins: int, high: float = 1.0) -> list[int]:
     return found
 
 
-def strip(
-    positive: Sequence[float],
-    negative: Sequence[float],
-    threshold: float | None,
-    names: Names,
-) -> Markup:
+def strip(scores: Scores, threshold: float | None, names: Names) -> Markup:
     """One group's scores as dots on a line from 0 to 1 (at most 60 of each class)."""
     frame = Frame(width=220, height=26, left=6, right=6, top=2, bottom=2)
     parts = [segment(6, 13, 214, 13, "grid")]
     if threshold is not None:
         parts.append(segment(frame.x(threshold), 1, frame.x(threshold), 25, "threshold"))
-    for values, y, class_ in ((negative, 17, "dot-clean"), (positive, 9, "dot-smoky")):
+    for values, y, class_ in (
+        (scores.negative, 17, "dot-clean"),
+        (scores.positive, 9, "dot-smoky"),
+    ):
         parts += [dot(frame.x(value), y, 3.4, class_) for value in thin(sorted(values), 60)]
-    spoken = f"{len(positive)} {names[0]} and {len(negative)} {names[1]} scores"
-    return frame.drawing(spoken, *parts, class_="strip")
-
-
-class Bin(Saved):
-    """One bin of a calibration diagram."""
-
-    count: int = 0
-    confidence: Number = 0.0
-    frequency: Number = 0.0
+    counts = f"{len(scores.positive)} {names[0]} and {len(scores.negative)} {names[1]} scores"
+    return frame.drawing(counts, *parts, class_="strip")
 
 
 def reliability(bins: Sequence[Bin], names: Names) -> Markup:

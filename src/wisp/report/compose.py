@@ -180,17 +180,14 @@ def _detector(at: Reporter) -> Page:
             "sides, so the score is flattered."
         )
     balanced = validation.balanced_accuracy
+    rule = f"chosen on validation: {detector.threshold_rule or 'rule unknown'}"
     return at.page(
         "Detector",
         Verdict(headline, lead, caveats),
         [
             Tile.rate("AUROC", validation.auroc, "on its own validation part", chance=0.5),
             Tile.rate("Balanced accuracy", balanced, "at the threshold", chance=0.5),
-            Tile(
-                "Threshold",
-                wording.score(detector.threshold),
-                f"chosen on validation: {detector.threshold_rule or 'rule unknown'}",
-            ),
+            Tile("Threshold", wording.score(detector.threshold), rule),
         ],
         [detector_section(at.run, detector), *at.dataset_sections()],
         next_command=f"wisp evaluate {at.word} REAL_PHOTOS --out EVALUATION",
@@ -233,18 +230,12 @@ def _training(at: Reporter) -> Page:
         "early": "and stopped early, because the distance no longer fell",
         "interrupted": "and was interrupted; it can be resumed",
     }.get(training.stopped, f"({training.stopped})" if training.stopped else "so far")
+    planned = f"of {wording.count(training.planned)} planned"
+    rate = wording.NO_VALUE if training.rate is None else f"{training.rate:.1f}"
     tiles = [
-        Tile(
-            "Steps",
-            wording.count(training.steps),
-            f"of {wording.count(training.planned)} planned",
-        ),
+        Tile("Steps", wording.count(training.steps), planned),
         Tile("Time", wording.duration(training.seconds), "spent training"),
-        Tile(
-            "Rate",
-            "–" if training.rate is None else f"{training.rate:.1f}",
-            "pairs of photos per second, median",
-        ),
+        Tile("Rate", rate, "pairs of photos per second, median"),
     ]
     if nearest.distance.value is not None:
         tiles.append(

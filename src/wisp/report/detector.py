@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from wisp.report import charts, wording
+from wisp.report import charts
 from wisp.report.evaluation import Scores, class_names
-from wisp.report.lines import Figure, Series, curves
+from wisp.report.lines import Figure, Learned, Series, curves, logged
 from wisp.report.page import Section, section
 from wisp.report.read import UNKNOWN, Measured, Number, RunFiles, Saved
 
@@ -19,7 +19,7 @@ class Validation(Saved):
     groups: int = 0
 
 
-class Detector(Saved):
+class Detector(Learned):
     """detector.json and how it was trained; anything missing is empty or None."""
 
     backbone: str = "unknown"
@@ -31,19 +31,15 @@ class Detector(Saved):
     threshold: Number | None = None
     threshold_rule: str = ""
     validation: Validation = Validation()
-    steps: int = 0
-    seconds: Number | None = None
     split: str = "folder"
     members: int = 1
     pretrained_share: Number = 0.0
-    notes: tuple[str, ...] = ()
 
 
 def load_detector(run: RunFiles) -> Detector:
-    """Read a detector run; how far it came is logged where there is no result yet."""
-    logged = [{"steps": row.get("step"), "seconds": row.get("seconds")} for row in _rows(run)]
-    # The steps of the configuration are those that were planned.
-    return Detector.merged(run.config, {"steps": 0}, *logged, run.result, run.json("detector.json"))
+    """Read a detector run."""
+    none, saved = {"steps": 0}, run.json("detector.json")  # config.json says what was planned
+    return Detector.merged(run.config, none, *logged(_rows(run)), run.result, saved)
 
 
 def _rows(run: RunFiles) -> list[dict[str, object]]:
@@ -80,10 +76,8 @@ def describe(detector: Detector) -> str:
     sentence = f"{several}{detector.backbone} on {detector.size} px pictures{hidden}"
     sentence += f", {trained}" if trained else ""
     if detector.steps:
-        sentence += f", {wording.plural(detector.steps, 'step')}"
-    if detector.seconds:
-        sentence += f" in {wording.duration(detector.seconds)}"
-        sentence += " for all" if detector.members > 1 else ""
+        sentence += f", {detector.duration}"
+        sentence += " for all" if detector.seconds and detector.members > 1 else ""
     return sentence + "."
 
 
@@ -99,6 +93,5 @@ def detector_section(run: RunFiles, detector: Detector) -> Section:
         validation=detector.validation,
         sentence=describe(detector),
         curves=_curves(_rows(run)),
-        histogram=scores.known
-        and charts.histogram(scores.positive, scores.negative, detector.threshold, names),
+        histogram=scores.known and charts.histogram(scores, detector.threshold, names),
     )

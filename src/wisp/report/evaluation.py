@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
-from typing import TypeVar
+from collections.abc import Iterable
 
 from pydantic import Field
 
-from wisp.report.charts import Bin, Names
 from wisp.report.read import UNKNOWN, Measured, Number, Prediction, RunFiles, Saved
 
-K = TypeVar("K", bound=Hashable)
+Names = tuple[str, str]  # what the class to detect is called, and what all else is called
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,6 +144,14 @@ class Confusion(Saved):
         return Tally(own[at], sum(own), sum(row[at] for row in rest), sum(map(sum, rest)))
 
 
+class Bin(Saved):
+    """One bin of a calibration diagram."""
+
+    count: int = 0
+    confidence: Number = 0.0
+    frequency: Number = 0.0
+
+
 class Calibration(Saved):
     """How far scores are probabilities."""
 
@@ -248,10 +254,7 @@ def load_evaluation(run: RunFiles) -> Evaluation:
         for row in run.predictions("predictions.csv")
     ]
     scores, groups = Scores.of(predictions, metrics.positive), _groups(metrics, predictions)
-    known = {
-        "images": metrics.images or len(predictions),
-        "groups": metrics.groups or len(groups),
-    }
+    known = {"images": metrics.images or len(predictions), "groups": metrics.groups or len(groups)}
     shown = [row.classes for row in groups]
     return Evaluation(
         measures=metrics.model_copy(update=known),
@@ -284,27 +287,19 @@ def _on_its_side(row: Prediction, threshold: float | None, positive: str) -> Pre
     return row.model_copy(update={"score": decided})
 
 
-def _by(
-    key: Callable[[Prediction], K], predictions: Iterable[Prediction]
-) -> dict[K, list[Prediction]]:
-    found: dict[K, list[Prediction]] = defaultdict(list)
-    for prediction in predictions:
-        found[key(prediction)].append(prediction)
-    return found
-
-
 def _sets(metrics: Metrics, predictions: list[Prediction]) -> tuple[SetRow, ...]:
-    by_set, rows = _by(lambda row: row.set, predictions), []
+    rows = []
     for name, measures in metrics.per_set.items():
-        photos = by_set.get(name, [])
-        rows.append(
-            SetRow(name, measures, Scores.of(photos, metrics.positive).tally(metrics.threshold))
-        )
+        scores = Scores.of((row for row in predictions if row.set == name), metrics.positive)
+        rows.append(SetRow(name, measures, scores.tally(metrics.threshold)))
     return tuple(rows)
 
 
 def _groups(metrics: Metrics, predictions: list[Prediction]) -> tuple[GroupRow, ...]:
-    by_group, rows = _by(lambda row: (row.set, row.group), predictions), []
+    by_group: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
+    for prediction in predictions:
+        by_group[prediction.set, prediction.group].append(prediction)
+    rows = []
     listed = metrics.per_group or [GroupRow(group=group, set=set_) for set_, group in by_group]
     for row in listed:
         photos = by_group.get((row.set, row.group), [])

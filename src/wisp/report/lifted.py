@@ -40,11 +40,7 @@ _DAMAGED = (
 )  # fmt: skip
 _FATES = (
     ("without_smoke", "no smoke seen", "R saw hardly any smoke in them."),
-    (
-        "unsteady",
-        "not seen alike",
-        "Seen mirrored or smaller, R found other smoke in them.",
-    ),
+    ("unsteady", "not seen alike", "Seen mirrored or smaller, R found other smoke in them."),
     (
         "inconsistent",
         "not found again",

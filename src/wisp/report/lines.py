@@ -9,8 +9,27 @@ from markupsafe import Markup
 
 from wisp.report import wording
 from wisp.report.charts import thin
-from wisp.report.read import Estimate, mapping, number
+from wisp.report.read import Estimate, Number, Saved, mapping, number
 from wisp.report.svg import Frame, dot, element, label, nice_ticks
+
+
+class Learned(Saved):
+    """How far something learned, and what there is to say of it."""
+
+    steps: int = 0
+    seconds: Number | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def duration(self) -> str:
+        """``20 000 steps in 3 h``."""
+        took = f" in {wording.duration(self.seconds)}" if self.seconds else ""
+        return f"{wording.plural(self.steps, 'step')}{took}"
+
+
+def logged(rows: Iterable[dict[str, object]]) -> list[dict[str, object]]:
+    """Steps and seconds of rows of metrics.jsonl: how far it came, where there is no result yet."""
+    return [{"steps": row.get("step"), "seconds": row.get("seconds")} for row in rows]
 
 
 @dataclasses.dataclass(frozen=True)

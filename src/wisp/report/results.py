@@ -179,8 +179,7 @@ def scores_section(evaluation: Evaluation) -> Section | None:
         "scores",
         "Scores and the threshold",
         "Scores, threshold",
-        histogram=scores.known
-        and charts.histogram(scores.positive, scores.negative, threshold, evaluation.names),
+        histogram=scores.known and charts.histogram(scores, threshold, evaluation.names),
         explorer=explorer,
         threshold=threshold,
         positive=evaluation.names[0],
@@ -195,18 +194,11 @@ def scores_section(evaluation: Evaluation) -> Section | None:
 def curves_section(evaluation: Evaluation) -> Section | None:
     """ROC, precision over recall, calibration."""
     tally, measures, names = evaluation.tally, evaluation.measures, evaluation.names
-    roc_point = pr_point = share = roc = pr = reliability = None
-    if tally is not None and tally.tpr is not None:
-        if tally.fpr is not None:
-            roc_point = (tally.fpr, tally.tpr)
-        if tally.precision is not None:
-            pr_point = (tally.tpr, tally.precision)
-    if tally is not None and tally.images:
-        share = tally.positives / tally.images
-    if len((curve := measures.curves.roc).fpr) > 1:
-        roc = charts.roc(curve.fpr, curve.tpr, roc_point, measures.auroc, names)
-    if len((curve := measures.curves.pr).recall) > 1:
-        pr = charts.precision_recall(curve.recall, curve.precision, pr_point, share, names)
+    curves, roc, pr, reliability = measures.curves, None, None, None
+    if len(curves.roc.fpr) > 1:
+        roc = charts.roc(curves.roc, tally, measures.auroc, names)
+    if len(curves.pr.recall) > 1:
+        pr = charts.precision_recall(curves.pr, tally, names)
     if bins := [one for one in measures.calibration.bins if one.count > 0]:
         reliability = charts.reliability(bins, names)
     if roc is None and pr is None and reliability is None:

@@ -6,12 +6,12 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable
 
-from wisp.report import charts, wording
+from wisp.report import charts
 from wisp.report.dataset import Dataset
-from wisp.report.lines import Figure, Series
+from wisp.report.lines import Figure, Learned, Series, logged
 from wisp.report.page import Section, section
 from wisp.report.pictures import Pictures
-from wisp.report.read import UNKNOWN, Estimate, Number, RunFiles, Saved, mapping, number, text
+from wisp.report.read import UNKNOWN, Estimate, Number, RunFiles, mapping, number, text
 
 # The chart it stands in, its key in metrics.jsonl, its name, its colour.
 Loss = tuple[str, str, str, str]
@@ -116,31 +116,21 @@ def kind_of(run: RunFiles) -> Kind:
     return _KINDS.get(model, _KINDS["cyclegan"])
 
 
-class Training(Saved):
+class Training(Learned):
     """What came of a training run."""
 
-    steps: int = 0
-    seconds: Number | None = None
     stopped: str = ""
-    notes: tuple[str, ...] = ()
     planned: int = 0
     rate: Number | None = None
 
-    @property
-    def duration(self) -> str:
-        """``20 000 steps in 3 h``."""
-        took = f" in {wording.duration(self.seconds)}" if self.seconds else ""
-        return f"{wording.plural(self.steps, 'step')}{took}"
-
 
 def load_training(run: RunFiles) -> Training:
-    """Read a training run; how far it came is logged where there is no result yet."""
+    """Read a training run."""
     rows = run.rows("metrics.jsonl")
-    logged = [{"steps": row.get("step"), "seconds": row.get("seconds")} for row in rows]
     rates = sorted(rate for row in rows if (rate := number(row.get("pairs_per_s"))) is not None)
     rate = rates[len(rates) // 2] if rates else None
     planned = run.config.get("steps")
-    return Training.merged({"planned": planned, "rate": rate}, *logged, run.result)
+    return Training.merged({"planned": planned, "rate": rate}, *logged(rows), run.result)
 
 
 @dataclasses.dataclass(frozen=True)
