@@ -587,6 +587,13 @@ def test_estimates_are_read_from_anything():
         assert not Estimate.of(nothing).known
 
 
+def test_a_saved_value_that_is_odd_costs_only_itself():
+    saved = {"images": "many", "groups": 3, "auroc": [], "balanced_accuracy": 0.5, "new": 1}
+    odd = Metrics.model_validate(saved | {"threshold": True, "classes": None})
+    assert (odd.images, odd.groups, odd.threshold, odd.classes) == (0, 3, None, ())
+    assert (odd.auroc, odd.balanced_accuracy) == (Estimate(), Estimate(0.5))
+
+
 def test_embedded_scores_are_those_of_the_file(page, chain):
     found = re.search(r'class="scores-data">(.*?)</script>', page.html)
     assert found

@@ -110,7 +110,8 @@ def _counts(values: Sequence[float], bins: int, high: float = 1.0) -> list[int]:
     """How many values lie in each of ``bins`` equal parts of 0 to ``high``."""
     found = [0] * bins
     for value in values:
-        found[min(bins - 1, max(0, int(value / high * bins)))] += 1
+        share = min(1.0, max(0.0, value / high))
+        found[min(bins - 1, int(share * bins))] += 1
     return found
 
 

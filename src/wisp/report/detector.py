@@ -37,9 +37,9 @@ class Detector(Learned):
 
 
 def load_detector(run: RunFiles) -> Detector:
-    """Read a detector run."""
-    none, saved = {"steps": 0}, run.json("detector.json")  # config.json says what was planned
-    return Detector.merged(run.config, none, *logged(_rows(run)), run.result, saved)
+    """Read a detector run; the steps in its config.json are only those that were planned."""
+    made = [*logged(_rows(run)), run.result, run.json("detector.json")]
+    return Detector.merged(run.config, {"steps": 0}, *made)
 
 
 def _rows(run: RunFiles) -> list[dict[str, object]]:
