@@ -20,6 +20,7 @@ from torch.nn.utils import parametrizations
 from wisp.networks.lifter import STRIDE, enlarged, seen
 from wisp.smoke.lifted import LiftedLayer, LiftedSmoke, relight
 from wisp.smoke.noise import Dice
+from wisp.smoke.optics import opacity
 from wisp.smoke.procedural import scene_of
 
 _NOISE = 8
@@ -29,8 +30,9 @@ _WIDTHS = (24, 48, 64, 64, 64)
 _BLIND = 2
 _GROUPS = 8
 _SHADING = 0.3
-_DENSEST = 0.85
-"""At strength 1. What is behind denser smoke is lost, and F could not give it back."""
+_DENSEST = 1.9
+"""τ at strength 1, an opacity of 0.85. What is behind denser smoke is lost, and F could not give it
+back."""
 _LARGEST_LOGIT = 8.0
 _PALETTE = 512
 _LEAST_AMOUNT = 0.02
@@ -138,7 +140,7 @@ class SmokeAdder(nn.Module):
         asked = []
         for photo in photos.float().cpu():
             row = self.palette[int(dice.uniform() * len(self.palette))].cpu()
-            amount = (row[0] * dice.log_uniform(0.75, 1.6)).clamp(_LEAST_AMOUNT, _MOST_AMOUNT)
+            amount = (row[0] * dice.log_uniform(0.9, 1.8)).clamp(_LEAST_AMOUNT, _MOST_AMOUNT)
             cell = LiftedLayer(amount.view(1, 1), row[1:].view(3, 1, 1))
             lit = relight(dice, cell, scene_of(photo))
             asked.append(torch.cat([amount.view(1), lit.airlight.flatten()]))
@@ -159,8 +161,8 @@ class SmokeAdder(nn.Module):
     def forward(self, features: Sequence[Tensor], wish: Wish) -> tuple[Tensor, Tensor]:
         """Opacity [B, 1, h, w] in [0, 0.85) and airlight [B, 3, h, w] in [-1, 1] at half the size.
 
-        With logits l, e = exp(l) and the amount a: τ = a·e / mean(e). What is fainter than R sees,
-        0.02, is exactly none.
+        With logits l, e = exp(l) and the amount a: τ = a·e / mean(e), saturating at 1.9. What is
+        fainter than R sees, 0.02, is exactly none.
         """
         style = self.to_style(torch.cat([wish.latent, wish.amount.log()[:, None], wish.colour], 1))
         x: Tensor | None = None
@@ -173,7 +175,8 @@ class SmokeAdder(nn.Module):
         density = wish.amount.view(-1, 1, 1, 1) * extent / extent.mean((2, 3), keepdim=True)
         lightness = _SHADING * torch.tanh(told[:, 1:])
         airlight = (wish.colour[..., None, None] + lightness).clamp(-1, 1)
-        return seen(-_DENSEST * torch.expm1(-density)), airlight
+        density = -_DENSEST * torch.expm1(-density / _DENSEST)
+        return seen(opacity(density)), airlight
 
 
 class FeatureDiscriminator(nn.Module):
