@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from pathlib import Path
 
 from wisp import images, shipped
@@ -14,7 +12,7 @@ from wisp.engine import make_engine
 from wisp.errors import InputError
 from wisp.metrics import decide
 from wisp.progress import say
-from wisp.rundir import write_text
+from wisp.rundir import write_csv
 
 __all__ = ["PredictResult", "Prediction", "run"]
 
@@ -88,7 +86,8 @@ def run(config: PredictConfig) -> PredictResult:
         if readable
     ]
     if config.out is not None:
-        _write_csv(config.out, predictions)
+        rows = ([found.path, f"{found.score:.6g}", found.label] for found in predictions)
+        write_csv(config.out, ["file", "score", "label"], rows)
     return PredictResult(
         Path(config.detector),
         settings.positive,
@@ -99,12 +98,3 @@ def run(config: PredictConfig) -> PredictResult:
         scores.skipped,
         config.out,
     )
-
-
-def _write_csv(path: Path, predictions: list[Prediction]) -> None:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["file", "score", "label"])
-    for found in predictions:
-        writer.writerow([found.path, f"{found.score:.6g}", found.label])
-    write_text(path, stream.getvalue())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,7 @@ from wisp.metrics import (
 )
 from wisp.metrics.ranking import Floats
 from wisp.networks.detector import Detector, Ensemble
-from wisp.rundir import write_text
+from wisp.rundir import write_csv
 
 _BOOTSTRAP_SAMPLES = 1000
 
@@ -57,13 +55,11 @@ class Validated:
 
     def write_predictions(self, path: Path) -> None:
         """``file,group,label,score,predicted`` of each picture."""
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["file", "group", "label", "score", "predicted"])
-        for item, score, index in zip(self.items, self.scores, self.called, strict=True):
-            row = [item.path, item.group, item.label, f"{score:.6g}", self.classes[index]]
-            writer.writerow(row)
-        write_text(path, stream.getvalue())
+        rows = (
+            [item.path, item.group, item.label, f"{score:.6g}", self.classes[index]]
+            for item, score, index in zip(self.items, self.scores, self.called, strict=True)
+        )
+        write_csv(path, ["file", "group", "label", "score", "predicted"], rows)
 
 
 def validate_detector(

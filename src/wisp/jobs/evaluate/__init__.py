@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import time
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,7 @@ from wisp.jobs.evaluate.testsets import check_overlap, read_test_sets
 from wisp.jobs.evaluate.worst import write_worst
 from wisp.metrics import Interval
 from wisp.progress import counted, say
-from wisp.rundir import RunDir, write_json, write_text
+from wisp.rundir import RunDir, write_csv, write_json
 
 __all__ = ["EvaluateResult", "run"]
 
@@ -203,11 +201,8 @@ def _in_set(scored: Scored, name: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 
 def _write_predictions(path: Path, scored: Scored) -> None:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["file", "set", "group", "label", "score", "predicted"])
-    called = scored.called
-    for item, score, index in zip(scored.pictures, scored.scores, called, strict=True):
-        place = [item.path, item.set_name, item.group, item.label]
-        writer.writerow([*place, f"{score:.6g}", scored.classes[index]])
-    write_text(path, stream.getvalue())
+    rows = (
+        [one.path, one.set_name, one.group, one.label, f"{score:.6g}", scored.classes[index]]
+        for one, score, index in zip(scored.pictures, scored.scores, scored.called, strict=True)
+    )
+    write_csv(path, ["file", "set", "group", "label", "score", "predicted"], rows)
