@@ -31,6 +31,7 @@ SMALL_DETECTOR = [
     "--device", "cpu", "--precision", "32", "--workers", "0",
 ]  # fmt: skip
 SMALL_GAN = [
+    "--generator", "resnet6",
     "--size", "32", "--width", "4", "--discriminator-width", "4", "--device", "cpu",
     "--validation-photos", "1",
 ]  # fmt: skip

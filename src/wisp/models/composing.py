@@ -32,6 +32,7 @@ from wisp.smoke.visibility import (
     ATTEMPTS,
     LARGE,
     SMALL,
+    SMALL_SHARE,
     drawn_until_seen,
     prominence,
 )
@@ -39,8 +40,6 @@ from wisp.smoke.visibility import (
 _BLOCK_ROWS = 128
 _LEAST_TRANSMISSION = 0.1
 _LENT = 3
-_SMALL_SHARE = 0.15
-"""How often a small cloud is enough. G makes some of them unasked."""
 
 
 class ComposingPair(RandomSmoke):
@@ -66,7 +65,7 @@ class ComposingPair(RandomSmoke):
             return drawn_until_seen(
                 lambda: _layer(*self._adder(maps, self._adder.wish(photo, dice.generator))),
                 lambda layer: prominence(opacity(layer[0]), layer[1], scene),
-                SMALL if dice.coin(_SMALL_SHARE) else LARGE,
+                SMALL if dice.coin(SMALL_SHARE) else LARGE,
                 ATTEMPTS,
             )
 

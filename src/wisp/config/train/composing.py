@@ -18,7 +18,7 @@ class ComposingConfig(TrainConfig):
     """
 
     model: Annotated[Literal["cyclegan"], MODEL] = "cyclegan"
-    steps: int = 1000
+    steps: int = 800
     size: int = 128
     images_per_step: int = 8
     learning_rate: float = 4e-4

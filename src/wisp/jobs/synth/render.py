@@ -141,7 +141,7 @@ def write_negative(
     """Write the look-alike of ``photo`` that ``config`` asks for; its row, or none if it does not.
 
     ``pixels`` are kept; ``layers`` are those of :func:`layers_for`, which a ``model`` with smoke of
-    its own lends to every other look-alike. ``repaint`` sends a picture through a generator pair.
+    its own lends to every third look-alike. ``repaint`` sends a picture through a generator pair.
     That comes last, as with the smoky pictures: a blur over a generator's
     traces, or traces over a blur, would give the class away.
     """
@@ -150,7 +150,7 @@ def write_negative(
         return []
     kind, seed = drawn
     changed = pixels.copy()
-    own = model.layers(pixels, seed) if model is not None and layers and seed % 2 else ()
+    own = model.layers(pixels, seed) if model is not None and layers and seed % 3 == 0 else ()
     _add_lookalike(kind, changed, seed, own or layers)
     image = Image.fromarray(changed)
     if repaint is not None:
