@@ -320,7 +320,7 @@ def test_an_absent_network_is_told_at_once(
     said = sentence(capsys, "classify", world / "set", "--out", tmp_path / "o", *SMALL_DETECTOR)
     assert "--weights imagenet: the weights of mobilenetv3_small_050 could not be fetched" in said
     assert "(ConnectionError)" in said
-    assert "take --backbone tf_efficientnet_lite0" in said
+    assert "take --backbone mobilenetv2_100" in said
     assert "--weights FILE" in said
 
 

@@ -15,9 +15,9 @@ from wisp.errors import InputError
 
 Precision = Literal["auto", "32", "bf16", "16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
-BACKBONE: Final = "tf_efficientnet_lite0"
+BACKBONE: Final = "mobilenetv2_100"
 """The network that wisp starts from and measures on unless told otherwise; its ImageNet weights
-install with wisp (:data:`wisp.networks.installed.INSTALLED`)."""
+ship with wisp (:data:`wisp.networks.imagenet.SHIPPED`)."""
 
 
 def required(metavar: str) -> Any:  # noqa: ANN401 - tyro's own type

@@ -1,4 +1,4 @@
-"""Image features from any timm model, with weights that are installed, the hub's, or a file's."""
+"""Image features from any timm model, with weights that ship with wisp, the hub's, or a file's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from timm.models import group_parameters
 from torch import Tensor, nn
 
 from wisp.errors import InputError
-from wisp.networks.installed import INSTALLED, installed_weights
+from wisp.networks.imagenet import SHIPPED, shipped_weights
 from wisp.networks.weights import (
     check_fit,
     is_torchvision_mobilenet_v2,
@@ -189,12 +189,10 @@ def _create(name: str, size: int | None, pretrained: bool, prefix: str) -> nn.Mo
     return net
 
 
-def _load_file(net: nn.Module, name: str, path: Path, prefix: str, in_order: bool) -> None:
+def _load_file(net: nn.Module, name: str, path: Path, prefix: str) -> None:
     state = read_state(path, f"{prefix}weights")
     wanted = net.state_dict()
-    if in_order:  # what is left over at its end is the classifier
-        state = dict(zip(wanted, state.values(), strict=False))
-    elif is_torchvision_mobilenet_v2(state) and "conv_stem.weight" in wanted:
+    if is_torchvision_mobilenet_v2(state) and "conv_stem.weight" in wanted:
         state = {mobilenet_v2_name(key): tensor for key, tensor in state.items()}
     classifier = _timm(net).pretrained_cfg.get("classifier") or ()
     heads = (classifier,) if isinstance(classifier, str) else cast(tuple[str, ...], classifier)
@@ -217,8 +215,8 @@ def load_backbone(
 
     Args:
         name: any timm model, such as ``resnet50``, ``mobilenetv2_100``, ``convnext_tiny``.
-        weights: ``imagenet`` (those that install with wisp if there are some for ``name``, which
-            is in :data:`~wisp.networks.installed.INSTALLED`, else the hub's), ``hub`` (ImageNet,
+        weights: ``imagenet`` (those that ship with wisp if there are some for ``name``, which is
+            in :data:`~wisp.networks.imagenet.SHIPPED`, else the hub's), ``hub`` (ImageNet,
             downloaded once), ``none`` (initialised from the present random state), ``random``
             (initialised always alike, for distances), or a file with timm's names or torchvision's
             (ResNets and mobilenet_v2).
@@ -230,10 +228,8 @@ def load_backbone(
     """
     _require_known(name, prefix)
     asked = str(weights)
-    # A file that is known, whose tensors have names of their own but timm's order.
-    installed = installed_weights(name) if asked == "imagenet" else None
     if asked == "imagenet":
-        weights = installed or "hub"
+        weights = shipped_weights(name) or "hub"
     if str(weights) == "hub":
         try:
             _require_hub(name)
@@ -244,7 +240,7 @@ def load_backbone(
             raise HubUnreachableError(
                 f"{prefix}weights {asked}: the weights of {name} could not be fetched from the "
                 f"model hub ({type(error).__name__}); take {prefix}backbone "
-                f"{' or '.join(INSTALLED)}, whose {prefix}weights imagenet install with wisp, or "
+                f"{' or '.join(SHIPPED)}, whose {prefix}weights imagenet ship with wisp, or "
                 f"get a file where there is a network (timm, torchvision or safetensors names) "
                 f"and give {prefix}weights FILE, or {prefix}weights none to start from scratch"
             ) from None
@@ -255,5 +251,5 @@ def load_backbone(
     else:
         net = _create(name, size, False, prefix)
         if str(weights) != "none":
-            _load_file(net, name, Path(weights), prefix, in_order=installed is not None)
+            _load_file(net, name, Path(weights), prefix)
     return Backbone(name, net)

