@@ -3,7 +3,7 @@
 For each variant: `wisp train --model layered`, R measured on photos it never saw (lifting.py), then
 data sets and detectors from its layers, scored on real smoke (real_smoke.py), for several seeds.
 
-    python benchmarks/ablation.py PHOTOS --weights FILE --steps 400 --out result.json
+    python benchmarks/ablation.py PHOTOS --steps 400 --out result.json
 
 Runs that are finished in --work are not repeated.
 """
@@ -68,7 +68,7 @@ def main() -> None:
     """Every variant in turn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--weights", default="imagenet")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0, help="of the training of R")
     parser.add_argument("--seeds", type=int, default=3, help="detectors per variant")

@@ -1,11 +1,11 @@
 """Make both models that ship with wisp, `layered` and `smoke-detector`, from photos.
 
-    python scripts/make_shipped.py PHOTOS --weights FILE --work runs/shipped
+    python scripts/make_shipped.py PHOTOS --work runs/shipped
 
 PHOTOS holds `clean/`, `smoky/` and `real_validation/SET/{clean,smoky}`; the last is measured on and
-never trained on. FILE holds ImageNet weights of MobileNetV2. Runs that are finished in --work are
-not repeated; runs there of other recipes than those below are refused. The models, their cards and
-manifests go into the package (src/wisp/shipped).
+never trained on. Runs that are finished in --work are not repeated; runs there of other recipes
+than those below are refused. The models, their cards and manifests go into the package
+(src/wisp/shipped).
 """
 
 from __future__ import annotations
