@@ -44,6 +44,7 @@ CLASSIFY: dict[str, Any] = {
     "members": 2,
     "steps": 100,
     "pretrained_share": 0.4,
+    "backbone_learning_rate": 1e-4,
     "validate_every": 25,
     "threshold": "fpr05",
     "precision": "32",

@@ -35,7 +35,7 @@ def test_the_demo_runs_the_whole_loop_and_its_report_shows_what_was_measured(tmp
     found = [row["lifted"] for row in read_jsonl(out / "gan" / "metrics.jsonl") if "lifted" in row]
     assert sum(found[-2:]) < sum(found[:2])
     measured = read_json(out / "eval" / "metrics.json")
-    assert measured["auroc"]["value"] >= 0.95
+    assert measured["auroc"]["value"] > 0.9
     assert result["metrics"]["auroc"] == measured["auroc"]
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "This world is rendered" in page

@@ -75,7 +75,7 @@ class ClassifyConfig:
     """Pictures per step."""
     learning_rate: float = 1e-3
     """Learning rate of the head."""
-    backbone_learning_rate: float = 1e-4
+    backbone_learning_rate: float = 2e-4
     """Learning rate of the backbone's last stage; earlier stages learn slower (full only)."""
     weight_decay: float = 0.01
     """AdamW's weight decay."""

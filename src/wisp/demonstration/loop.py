@@ -148,7 +148,8 @@ def _run(config: DemoConfig) -> DemoResult:
             tuple(made.run for made in sets),
             out=out / "detector",
             size=SIZE_PX,
-            steps=100,
+            members=2,
+            steps=150,
             seed=config.seed,
             device=config.device,
         )
