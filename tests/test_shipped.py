@@ -325,7 +325,7 @@ def tiny_demo(monkeypatch: pytest.MonkeyPatch, out: Path) -> DemoResult:
                 "members": 1,
                 "steps": 2,
                 "validate_every": 1,
-            },  # fmt: skip
+            },
         ),
     )
     return demonstration.run(DemoConfig(out, device="cpu"))
