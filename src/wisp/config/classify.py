@@ -58,7 +58,7 @@ class ClassifyConfig:
     backbone: str = BACKBONE
     """Any timm model."""
     weights: str = "imagenet"
-    """imagenet (installed with wisp for the default backbone, else the model hub's), hub, none, or
+    """imagenet (ships with wisp for the default backbone, else the model hub's), hub, none, or
     a file of ImageNet weights with torchvision, timm or safetensors names."""
     finetune: Literal["head", "full"] = "full"
     """Train only the head on features computed once, or the whole network."""
