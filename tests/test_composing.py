@@ -15,7 +15,7 @@ from PIL import Image
 
 import wisp
 from scenes import scene
-from wisp import losses
+from wisp import losses, shipped
 from wisp.config import ComposingConfig, train_config
 from wisp.errors import InputError
 from wisp.jobs import train
@@ -25,7 +25,7 @@ from wisp.models.composing import ComposedModel
 from wisp.networks.backbone import load_backbone
 from wisp.networks.composing import FeatureDiscriminator, SmokeAdder, palette_of
 from wisp.networks.lifter import compose, seen, take_apart
-from wisp.rundir import read_jsonl
+from wisp.rundir import RunDir, read_jsonl
 from wisp.smoke import LiftedSmoke
 from wisp.smoke.optics import density_of
 
@@ -159,6 +159,13 @@ def test_a_run_says_what_it_is(run):
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
     assert all(np.isfinite(row[name]) for row in rows for name in ("lifted", "variety", "cycle"))
     assert (run / "samples" / "latest.jpg").exists()
+
+
+def test_the_photos_that_lent_the_composites_their_smoke_count_as_seen(run, photos, tmp_path):
+    lent = {record.sha256 for record in RunDir(shipped.resolve("layered")).files_seen()}
+    assert lent <= {record.sha256 for record in RunDir(run).files_seen()}
+    alone = train.run(config_of(photos, tmp_path / "gan", steps=1, composites=0.0)).run
+    assert not lent & {record.sha256 for record in RunDir(alone).files_seen()}
 
 
 def test_the_backbone_is_frozen_and_the_generators_are_not(run):

@@ -8,13 +8,14 @@ networks look through frozen ImageNet features is of Sauer et al. 2021 (arXiv 21
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wisp import losses
+from wisp import losses, shipped
 from wisp.config import ComposingConfig
 from wisp.data import SmokePairs, StepLoader, seeded_generator
 from wisp.engine import Engine
@@ -98,6 +99,10 @@ class ComposingTrainer(Trainer):
         share = self.config.composites
         pairs = SmokePairs(photos.training_set(self.config), self._smoke, False, share)
         return pairs.loader(self.step, steps, workers)
+
+    def parents(self) -> dict[str, Path]:
+        """The shipped layers, whose smoke is on the composites."""
+        return {"composites": shipped.resolve("layered")} if self.config.composites else {}
 
     def description(self) -> dict[str, Any]:
         """What the networks are built of, and the scale photos are brought to."""

@@ -154,7 +154,7 @@ class _Training:
         backbone: Backbone | None,
         trainer: Trainer,
     ) -> _Training:
-        write_photos(folder, photos)
+        write_photos(folder, photos, trainer.parents())
         folder.write_environment(
             device=str(engine.device), precision=engine.precision, why=engine.why
         )

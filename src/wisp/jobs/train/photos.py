@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -136,9 +137,10 @@ def gather_photos(config: TrainConfig) -> Photos:
     return Photos(items, skipped)
 
 
-def write_photos(run: RunDir, photos: Photos) -> None:
-    """Write ``inputs.json``."""
-    run.write_inputs([item.to_json() for item in photos.items], skipped=photos.skipped)
+def write_photos(run: RunDir, photos: Photos, parents: Mapping[str, Path]) -> None:
+    """Write ``inputs.json``; ``parents`` are runs whose photos count as seen, too."""
+    files = [item.to_json() for item in photos.items]
+    run.write_inputs(files, parents=parents, skipped=photos.skipped)
 
 
 def read_photos(run: RunDir) -> Photos:

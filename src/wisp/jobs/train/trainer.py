@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -68,6 +69,10 @@ class Trainer(abc.ABC):
     @abc.abstractmethod
     def to_smoky(self, clean: Tensor) -> Tensor:
         """Clean photos [N, 3, S, S] in [-1, 1] as smoky ones, on the CPU."""
+
+    def parents(self) -> dict[str, Path]:
+        """Runs whose photos this training sees besides its own folders'."""
+        return {}
 
     def extra_state(self) -> dict[str, Tensor]:
         """Tensors to go on from beyond networks and optimizers."""
