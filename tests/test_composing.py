@@ -15,7 +15,7 @@ from PIL import Image
 
 import wisp
 from scenes import scene
-from wisp import losses, shipped
+from wisp import engine, losses, shipped
 from wisp.config import ComposingConfig, train_config
 from wisp.errors import InputError
 from wisp.jobs import train
@@ -254,6 +254,37 @@ def test_masks_are_exact_and_what_has_no_smoke_stays(run):
     assert np.abs(mask - (1 - np.exp(-made.density))).max() < 0.01
     assert (made.density[:, :65] == 0).all() and change[:, :65].max() == 0
     assert np.allclose(mask[:, 85:], 0.6, atol=0.05) and change[:, 85:].mean() > 20
+
+
+class SeesIt:
+    """Stands for F: finds the smoke of :class:`RightHalf`, before what is faint is left out."""
+
+    def decode(self, maps: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        cover, airlight = RightHalf()(maps, None)
+        return torch.where(cover > 0, 0.6 / 0.99 * 0.97 + 0.02, 0.0), airlight
+
+
+def test_what_is_found_is_taken_off_the_whole_photo(run):
+    model, photo = load(run), scene(150, 100)
+    assert isinstance(model, ComposedModel)
+    model._pair._adder = RightHalf()  # type: ignore[assignment]
+    model._pair._lifter = SeesIt()  # type: ignore[assignment]
+    clean = np.asarray(photo, np.int16)
+    differences = [
+        np.abs(np.asarray(model.reconstruct(photo, seed=seed), np.int16) - clean).mean()
+        for seed in range(4)  # light that is scattered is not gathered again, in some
+    ]
+    assert min(differences) < 1
+
+
+def test_arithmetic_is_as_it_is_said_to_be(run, monkeypatch):
+    """A light network gains nothing from bfloat16; asked for it, it computes in it."""
+    monkeypatch.setattr(engine, "cpu_multiplies_bfloat16", lambda: True)
+    assert load(run, precision="auto").computing.precision == "32"
+    told = load(run, precision="bf16")
+    exact, rounded = (model.add_smoke(scene(), seed=1).density for model in (load(run), told))
+    assert told.computing.precision == "bf16"
+    assert 0 < np.abs(exact - rounded).max() < 0.5
 
 
 def test_seeds_differ_strengths_grow_and_nothing_is_nothing(model):

@@ -6,7 +6,9 @@ full photo as all other smoke is. Imports timm, which :mod:`wisp.models.loading`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -45,14 +47,20 @@ _LENT = 3
 class ComposingPair(RandomSmoke):
     """G, which puts smoke into a photo, and F, which takes it off, on the features of ``backbone``.
 
-    What G adds is a pure function of the photo and a generator's state.
+    What G adds is a pure function of the photo and a generator's state. ``autocast`` sets the
+    arithmetic of the networks.
     """
 
     def __init__(
-        self, backbone: Backbone, adder: SmokeAdder, lifter: LayerDecoder, scale: WorkingScale
+        self,
+        backbone: Backbone,
+        adder: SmokeAdder,
+        lifter: LayerDecoder,
+        scale: WorkingScale,
+        autocast: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         self._backbone, self._adder, self._lifter = backbone, adder, lifter
-        self._scale = scale
+        self._scale, self._autocast = scale, autocast
 
     def draw(self, image: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
         """τ [h, w] and airlight [3, h, w] that G adds, at half the scale of training.
@@ -60,7 +68,7 @@ class ComposingPair(RandomSmoke):
         As for layered smoke, what cannot be seen is wished for anew.
         """
         photo, scene = self._small(image), scene_of(image)
-        with torch.inference_mode():
+        with torch.inference_mode(), self._autocast():
             maps = self._backbone.maps(photo)
             return drawn_until_seen(
                 lambda: _layer(*self._adder(maps, self._adder.wish(photo, dice.generator))),
@@ -69,12 +77,9 @@ class ComposingPair(RandomSmoke):
                 ATTEMPTS,
             )
 
-    def _draw_over(self, image: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
-        return self.draw(image, dice)
-
     def found_in(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """τ [h, w] and airlight [3, h, w] that F finds in ``image``, uint8 [H, W, 3]."""
-        with torch.inference_mode():
+        with torch.inference_mode(), self._autocast():
             cover, airlight = self._lifter.decode(self._backbone.maps(self._small(image)))
             return _layer(seen(cover), airlight)
 
@@ -147,4 +152,5 @@ def load_composing(
             raise InputError(f"{name}: does not hold the network it names ({detail})") from None
         network.eval().requires_grad_(False).to(engine.device if engine else "cpu")
     scale = WorkingScale(state["fit"], int(state["load_size"]))
-    return ComposedModel(name, ComposingPair(backbone, adder, lifter, scale), engine)
+    autocast = engine.autocast if engine else contextlib.nullcontext
+    return ComposedModel(name, ComposingPair(backbone, adder, lifter, scale, autocast), engine)

@@ -126,10 +126,10 @@ def _assemble(
     device: Device,
     precision: Precision,
 ) -> SmokeModel:
-    engine = None
+    engine, composes = None, state.get("generator") == "composing"
     if (device, precision) != ("cpu", "32"):
-        engine = make_engine(device, precision, seed=None)
-    if state.get("generator") == "composing":
+        engine = make_engine(device, precision, seed=None, light=composes)
+    if composes:
         from wisp.models.composing import load_composing  # timm, whose import takes a second
 
         return load_composing(name, tensors, state, engine)

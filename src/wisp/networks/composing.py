@@ -52,11 +52,6 @@ class Wish(NamedTuple):
     latent: Tensor
     noise: list[Tensor]
 
-    def first(self, count: int) -> Wish:
-        """Of the first ``count`` photos."""
-        amount, colour, latent = (part[:count] for part in self[:3])
-        return Wish(amount, colour, latent, [part[:count] for part in self.noise])
-
 
 def palette_of(smoke: LiftedSmoke, generator: torch.Generator) -> Tensor:
     """How much smoke there is, and of what colour: [N, 4], mean τ and mean airlight of layers that

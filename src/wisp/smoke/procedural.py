@@ -173,14 +173,14 @@ class RandomSmoke(abc.ABC):
     """Smoke that can be drawn for a picture: a pure function of it and a generator's state."""
 
     @abc.abstractmethod
-    def _draw_over(self, image: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
+    def draw(self, image: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
         """τ [h, w] and airlight [3, h, w] in [-1, 1], on a grid of its own, for one picture."""
 
     def layer(self, image: Tensor, generator: torch.Generator) -> SmokeLayer:
         """Draw the smoke for one picture: float [3,H,W] in [-1,1] or uint8 [H,W,3]."""
         height, width = size_of(image)
         dice = Dice(generator)
-        tau, airlight = self._draw_over(image, dice)
+        tau, airlight = self.draw(image, dice)
         scatter = dice.uniform(0.3, 0.8) if dice.coin(0.4) else 0.0
         return SmokeLayer(tau, airlight, dice.normal(_TILE_PX, _TILE_PX), height, width, scatter)
 
@@ -219,7 +219,8 @@ class GridSmoke(RandomSmoke):
     grid_px: int = GRID_PX
     """Long side of the grid."""
 
-    def _draw_over(self, image: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
+    def draw(self, image: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
+        """As :meth:`_draw` draws it, on the grid of the picture's aspect."""
         rows, columns = grid_shape(*size_of(image), self.grid_px)
         return self._draw(dice, rows, columns, scene_of(image))
 
