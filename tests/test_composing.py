@@ -161,6 +161,14 @@ def test_a_run_says_what_it_is(run):
     assert (run / "samples" / "latest.jpg").exists()
 
 
+def test_every_term_counts_as_the_documentation_says(run):
+    for row in (row for row in read_jsonl(run / "metrics.jsonl") if "generator" in row):
+        total = row["adversarial_smoky"] + 0.5 * row["adversarial_clean"] + row["identity"]
+        total += 8 * row["cycle"] + 2 * row["lifted"] + 4 * row["variety"]
+        assert row["generator"] == pytest.approx(total, abs=1e-4)
+        assert row["variety"] > 0 and row["cycle"] > 0
+
+
 def test_the_photos_that_lent_the_composites_their_smoke_count_as_seen(run, photos, tmp_path):
     lent = {record.sha256 for record in RunDir(shipped.resolve("layered")).files_seen()}
     assert lent <= {record.sha256 for record in RunDir(run).files_seen()}
