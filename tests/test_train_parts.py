@@ -174,7 +174,8 @@ def test_a_discriminator_that_wins_for_long_is_noted_once() -> None:
     assert len(health.check_samples(6000, {"smoky": None, "clean": "collapsed"})) == 1
     assert not health.check_samples(7000, {"clean": "collapsed"})
     assert "leaves photos as they are" in health.check_samples(7000, {"clean": "idle"})[0]
-    assert len(health.notes) == 3
+    assert "finds none in smoky photos" in health.check_samples(7000, {"smoky": "silent"})[0]
+    assert len(health.notes) == 4
 
 
 def test_few_photos_are_noted_once() -> None:

@@ -52,11 +52,12 @@ def hinge_discriminator_loss(
     return torch.stack(parts).sum()
 
 
-def variety_loss(first: Tensor, second: Tensor, share: float) -> Tensor:
+def variety_loss(first: Tensor, second: Tensor, share: float | Tensor) -> Tensor:
     """By how much two opacities [B, 1, h, w] of one photo, of other noise, are too alike.
 
-    mean max(0, share · mean α - mean |α - α'|) over photos; 0 once they differ by that much. It
-    keeps the noise from being ignored (mode seeking, Mao et al. 2019, arXiv 1903.05628).
+    mean max(0, share · mean α - mean |α - α'|) over photos; 0 once they differ by that ``share``,
+    one or [B]. It keeps the noise from being ignored (mode seeking, Mao et al. 2019, arXiv
+    1903.05628).
     """
     wanted = share * first.detach().mean((1, 2, 3))
     return (wanted - (first - second).abs().mean((1, 2, 3))).relu().mean()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import torch
 from torch import Tensor
@@ -41,12 +40,8 @@ class SmokePairs:
         batch = self.folders.batch(step)
         generator = seeded_generator(self.folders.seed, "veil", step)
         dice = Dice(generator)
-        strength = torch.tensor(
-            [
-                math.exp(dice.uniform(math.log(_WEAKEST), math.log(_STRONGEST)))
-                for _ in range(round(self.share * len(batch["clean"])))
-            ]
-        )
+        veiled = range(round(self.share * len(batch["clean"])))
+        strength = torch.tensor([dice.log_uniform(_WEAKEST, _STRONGEST) for _ in veiled])
         with torch_threads(1):  # as in a worker: sums must not depend on their number
             if self.varied:
                 varied = [images.vary_photo(photo, generator) for photo in batch["clean"]]

@@ -34,6 +34,9 @@ _DENSEST = 1.9
 """τ at strength 1, an opacity of 0.85. What is behind denser smoke is lost, and F could not give it
 back."""
 _LARGEST_LOGIT = 8.0
+_CONTRASTS = (0.2, 1.0)
+_AMOUNTS = (1.0, 2.0)
+"""Times as much smoke as a real layer of the palette has: some of it saturates."""
 _PALETTE = 512
 _LEAST_AMOUNT = 0.02
 _MOST_AMOUNT = 2.0
@@ -44,11 +47,13 @@ class Wish(NamedTuple):
     """What smoke is asked for, for B photos: all that is random in the generator.
 
     ``amount`` [B] > 0 is the mean optical density, ``colour`` [B, 3] in [-1, 1] the mean airlight;
-    ``latent`` [B, 32] and, per scale, ``noise`` [B, 8, h, w] are standard normal.
+    ``contrast`` [B] in [0.2, 1] says whether it gathers in clouds or fills the place; ``latent``
+    [B, 32] and, per scale, ``noise`` [B, 8, h, w] are standard normal.
     """
 
     amount: Tensor
     colour: Tensor
+    contrast: Tensor
     latent: Tensor
     noise: list[Tensor]
 
@@ -135,10 +140,11 @@ class SmokeAdder(nn.Module):
         asked = []
         for photo in photos.float().cpu():
             row = self.palette[int(dice.uniform() * len(self.palette))].cpu()
-            amount = (row[0] * dice.log_uniform(0.9, 1.8)).clamp(_LEAST_AMOUNT, _MOST_AMOUNT)
+            amount = (row[0] * dice.log_uniform(*_AMOUNTS)).clamp(_LEAST_AMOUNT, _MOST_AMOUNT)
             cell = LiftedLayer(amount.view(1, 1), row[1:].view(3, 1, 1))
             lit = relight(dice, cell, scene_of(photo))
-            asked.append(torch.cat([amount.view(1), lit.airlight.flatten()]))
+            contrast = torch.tensor([dice.uniform(*_CONTRASTS)])
+            asked.append(torch.cat([amount.view(1), contrast, lit.airlight.flatten()]))
         sides = [
             tuple(-(-side // (STRIDE << scale)) for side in (height, width))
             for scale in range(len(_WIDTHS))
@@ -148,7 +154,8 @@ class SmokeAdder(nn.Module):
         told, device = torch.stack(asked), photos.device
         return Wish(
             told[:, 0].to(device),
-            told[:, 1:].to(device),
+            told[:, 2:].to(device),
+            told[:, 1].to(device),
             latent.to(device),
             [part.to(device) for part in noise],
         )
@@ -156,7 +163,8 @@ class SmokeAdder(nn.Module):
     def forward(self, features: Sequence[Tensor], wish: Wish) -> tuple[Tensor, Tensor]:
         """Opacity [B, 1, h, w] in [0, 0.85) and airlight [B, 3, h, w] in [-1, 1] at half the size.
 
-        With logits l, e = exp(l) and the amount a: τ = a·e / mean(e), saturating at 1.9. What is
+        With logits l, the contrast c, e = exp(c·l) and the amount a: τ = a·e / mean(e), saturating
+        at 1.9. What is
         fainter than R sees, 0.02, is exactly none.
         """
         style = self.to_style(torch.cat([wish.latent, wish.amount.log()[:, None], wish.colour], 1))
@@ -166,7 +174,8 @@ class SmokeAdder(nn.Module):
         ):
             x = block(fine, x, noise, style)
         told = self.head(x).float()
-        extent = told[:, :1].clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT).exp()
+        gathered = wish.contrast.view(-1, 1, 1, 1) * told[:, :1]
+        extent = gathered.clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT).exp()
         density = wish.amount.view(-1, 1, 1, 1) * extent / extent.mean((2, 3), keepdim=True)
         lightness = _SHADING * torch.tanh(told[:, 1:])
         airlight = (wish.colour[..., None, None] + lightness).clamp(-1, 1)

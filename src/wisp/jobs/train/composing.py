@@ -21,7 +21,7 @@ from wisp.data import SmokePairs, StepLoader, seeded_generator
 from wisp.engine import Engine
 from wisp.jobs.train.ema import MovingAverage
 from wisp.jobs.train.photos import Photos
-from wisp.jobs.train.samples import Sampled, columns
+from wisp.jobs.train.samples import Sampled, columns, silence_of
 from wisp.jobs.train.trainer import Batch, Trainer, fast
 from wisp.models.loading import shipped_layers
 from wisp.networks.backbone import Backbone
@@ -105,15 +105,8 @@ class ComposingTrainer(Trainer):
         return {"composites": shipped.resolve("layered")} if self.config.composites else {}
 
     def description(self) -> dict[str, Any]:
-        """What the networks are built of, and the scale photos are brought to."""
-        config = self.config
-        return {
-            "generator": config.generator,
-            "backbone": self.networks.backbone.name,
-            "size": config.size,
-            "load_size": config.load_size_px,
-            "fit": config.fit,
-        }
+        """What the networks are built of."""
+        return {"generator": self.config.generator, "backbone": self.networks.backbone.name}
 
     def note(self, means: Mapping[str, float]) -> str:
         """How well smoke is found again, and the discriminators."""
@@ -177,9 +170,12 @@ class ComposingTrainer(Trainer):
         count, half = len(x), max(1, len(x) // 2)
         with torch.no_grad():
             of_x, of_y = backbone.maps(x), backbone.maps(y)
-        laid, airlight = nets.clean_to_smoky(of_x, self._wish(x, "first"))
+        wish = self._wish(x, "first")
+        laid, airlight = nets.clean_to_smoky(of_x, wish)
+        contrast = wish.contrast[:half]
         other, _ = nets.clean_to_smoky(
-            [part[:half] for part in of_x], self._wish(x[:half], "second")
+            [part[:half] for part in of_x],
+            self._wish(x[:half], "second")._replace(contrast=contrast),
         )
         smoky = compose(x, laid, airlight)
         of_smoky = backbone.maps(smoky)
@@ -208,7 +204,7 @@ class ComposingTrainer(Trainer):
             "cycle": losses.cycle_loss(back, x),
             "lifted": lifted,
             "identity": losses.silence_loss(found_x),
-            "variety": losses.variety_loss(laid[:half], other, _VARIED),
+            "variety": losses.variety_loss(laid[:half], other, _VARIED * contrast),
         }
         return values, {"smoky": (of_y, of_smoky), "clean": (of_x, of_cleared)}
 
@@ -230,16 +226,19 @@ class ComposingTrainer(Trainer):
         return smoky, opacity
 
     @torch.no_grad()
-    def _cleared(self, photos: Tensor) -> Tensor:
-        """``photos`` [N, 3, S, S] without the smoke that F finds in them, on the CPU."""
+    def _cleared(self, photos: Tensor) -> tuple[Tensor, Tensor]:
+        """``photos`` [N, 3, S, S] without the smoke that F finds in them, and its opacity, on the
+        CPU."""
         _, lifter = self.generators_in_use()
         parts = []
         for photo in torch.split(photos, 8):
             given = fast(photo.to(self.engine.device))
             with self.engine.autocast():
                 found, light = lifter.decode(self.networks.backbone.maps(given))
-                parts.append(take_apart(given, seen(found), light).float().cpu())
-        return torch.cat(parts)
+                found = seen(found)
+                parts.append((take_apart(given, found, light).float().cpu(), found.float().cpu()))
+        cleared, opacity = (torch.cat(part) for part in zip(*parts, strict=True))
+        return cleared, opacity
 
     def samples(self, clean: Tensor, smoky: Tensor) -> Sampled:
         """A row per photo: clean, two smokes over it, the mask of the second, without it again;
@@ -251,8 +250,9 @@ class ComposingTrainer(Trainer):
         first, _ = self._added(clean, "first")
         second, opacity = self._added(clean, "second")
         mask = F.interpolate(opacity, clean.shape[-2:], mode="bilinear", align_corners=False)
-        shown = [clean, first, second, (2 * mask - 1).expand_as(clean), self._cleared(second)]
-        return Sampled(columns([*shown, smoky, self._cleared(smoky)]), {})
+        back, (cleared, found) = self._cleared(second)[0], self._cleared(smoky)
+        shown = [clean, first, second, (2 * mask - 1).expand_as(clean), back, smoky, cleared]
+        return Sampled(columns(shown), {"smoky": silence_of(found)})
 
     def to_smoky(self, clean: Tensor) -> Tensor:
         """Under smoke of a fixed seed."""

@@ -127,15 +127,12 @@ class CycleGanTrainer(Trainer):
         return {"smoky": self.smoky_pool, "clean": self.clean_pool}
 
     def description(self) -> dict[str, Any]:
-        """Sizes of the networks, and the scale photos are brought to."""
+        """Sizes of the networks, and whether weights are averaged."""
         config = self.config
         return {
             "blocks": config.blocks,
             "width": config.width,
             "discriminator_width": config.discriminator_width,
-            "size": config.size,
-            "load_size": config.load_size_px,
-            "fit": config.fit,
             "ema": config.ema,
         }
 

@@ -13,7 +13,7 @@ _ADVICE: Final[dict[Fault, str]] = {
     "--diffaugment, a lower --learning-rate or more photos",
     "idle": "leaves photos as they are; if that does not change, try a lower --lambda-identity or "
     "--lambda-cycle, or look whether the two folders differ in what they should",
-    "silent": "finds no smoke in smoky photos; look whether the second folder shows any, or train "
+    "silent": "finds none in smoky photos; look whether the second folder shows any, or train "
     "longer",
 }
 FEW_PHOTOS = 30
@@ -72,7 +72,7 @@ class Health:
         found = []
         for domain, fault in faults.items():
             if fault is not None:
-                who = "R" if fault == "silent" else f"the generator to {domain}"
+                who = "what finds smoke" if fault == "silent" else f"the generator to {domain}"
                 note = self._note(f"{fault}-{domain}", f"step {step}: {who} {_ADVICE[fault]}")
                 found += [note] if note else []
         return found

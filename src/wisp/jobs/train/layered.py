@@ -15,7 +15,7 @@ from wisp.data import SmokePairs, StepLoader
 from wisp.engine import Engine
 from wisp.jobs.train.ema import MovingAverage
 from wisp.jobs.train.photos import Photos, load_middle
-from wisp.jobs.train.samples import Sampled, columns
+from wisp.jobs.train.samples import Sampled, columns, silence_of
 from wisp.jobs.train.trainer import Batch, Trainer
 from wisp.networks.backbone import Backbone
 from wisp.networks.lifter import STRIDE, SmokeLifter, enlarged
@@ -24,7 +24,6 @@ from wisp.smoke import ProceduralSmoke, opacity, remove_smoke
 LOSS_NAMES = ("opacity", "airlight", "recomposition", "identity", "lifter")
 _BACKBONE_RATE = 0.2
 _DONORS = 16
-_SILENT = 0.005
 _SMALLEST_GRID_PX = 128
 
 
@@ -67,15 +66,8 @@ class LayeredTrainer(Trainer):
         return pairs.loader(self.step, steps, workers)
 
     def description(self) -> dict[str, Any]:
-        """What R is built of, and the scale photos are brought to."""
-        lifter, config = self.lifter, self.config
-        return {
-            "backbone": lifter.backbone.name,
-            "channels": lifter.channels,
-            "size": config.size,
-            "load_size": config.load_size_px,
-            "fit": config.fit,
-        }
+        """What R is built of."""
+        return {"backbone": self.lifter.backbone.name, "channels": self.lifter.channels}
 
     def note(self, means: Mapping[str, float]) -> str:
         """How far R is off, and what it sees where nothing is."""
@@ -154,7 +146,7 @@ class LayeredTrainer(Trainer):
                 clean.lerp(airlight, seen),
             ]
         )
-        return Sampled(picture, {"smoky": "silent" if float(seen.mean()) < _SILENT else None})
+        return Sampled(picture, {"smoky": silence_of(seen)})
 
     def to_smoky(self, clean: Tensor) -> Tensor:
         """Under smoke lifted from a few smoky photos."""

@@ -16,6 +16,7 @@ from wisp.rundir import RunDir, write_bytes
 _GAP_PX = 4
 _COLLAPSED = 0.1
 _IDLE = 2 / 127.5
+_SILENT = 0.005
 Fault = Literal["collapsed", "idle", "silent"]
 
 
@@ -93,6 +94,11 @@ def diversity(photos: Tensor) -> float:
     """Mean absolute difference between two different ones of ``photos`` [N, 3, H, W], N ≥ 2."""
     pairs = torch.pdist(photos.flatten(1), p=1) / photos[0].numel()
     return float(pairs.mean())
+
+
+def silence_of(opacity: Tensor) -> Fault | None:
+    """``silent`` where hardly any smoke is found in smoky photos: mean ``opacity`` below 0.005."""
+    return "silent" if float(opacity.mean()) < _SILENT else None
 
 
 def fault_of(translations: Translations) -> Fault | None:

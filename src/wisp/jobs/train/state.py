@@ -54,6 +54,9 @@ def save_training(run: RunDir, trainer: Trainer, extra: dict[str, Any]) -> Path:
     state = {
         "kind": trainer.kind,
         **trainer.description(),
+        "size": trainer.config.size,
+        "load_size": trainer.config.load_size_px,
+        "fit": trainer.config.fit,
         "step": trainer.step,
         "loss_count": trainer.loss_count,
         "scaler": None if scaler is None else scaler.state_dict(),

@@ -56,7 +56,8 @@ class Trainer(abc.ABC):
 
     @abc.abstractmethod
     def description(self) -> dict[str, Any]:
-        """JSON values for the checkpoint: all that is needed to rebuild the networks."""
+        """JSON values for the checkpoint: all that is needed, beside the scale of the photos, to
+        rebuild the networks."""
 
     @abc.abstractmethod
     def note(self, means: Mapping[str, float]) -> str:
