@@ -81,19 +81,13 @@ def test_the_less_contrast_the_more_evenly_the_same_smoke_lies():
     adder, maps, photos = adder_and_features()
     torch.nn.init.normal_(adder.head.weight, std=0.2)
     wish = adder.wish(photos, torch.Generator().manual_seed(1))
-    assert ((wish.contrast >= 0.2) & (wish.contrast <= 1)).all() and wish.contrast[
-        0
-    ] != wish.contrast[1]
+    assert wish.contrast.min() >= 0.2 and wish.contrast.max() <= 1
     wish = wish._replace(amount=torch.full((2,), 0.3))
-    even, some, most = (
-        density_of(adder(maps, wish._replace(contrast=torch.full((2,), given)))[0])
-        for given in (0.0, 0.5, 1.0)
-    )
-    assert even.std((1, 2, 3)).max() < 1e-6 and torch.allclose(
-        even.mean(), torch.tensor(0.3), rtol=0.2
-    )
-    assert (even.std((1, 2, 3)) < some.std((1, 2, 3))).all()
-    assert (some.std((1, 2, 3)) < most.std((1, 2, 3))).all()
+    spread = []
+    for contrast in (0.0, 0.5, 1.0):
+        cover, _ = adder(maps, wish._replace(contrast=torch.full((2,), contrast)))
+        spread.append(density_of(cover).std((1, 2, 3)))
+    assert spread[0].max() < 1e-6 and (torch.stack(spread).diff(dim=0) > 0).all()
 
 
 def test_the_colour_is_what_was_asked_for_and_varies_in_lightness_alone():
