@@ -19,8 +19,8 @@ from PIL import Image
 import wisp
 from wisp import images
 from wisp.models.lifters import load_lifter
-from wisp.networks.lifter import lift_steadily
-from wisp.smoke import LiftedLayer, opacity, remove_smoke, smooth_airlight
+from wisp.networks.lifter import lift_steadily, take_apart
+from wisp.smoke import LiftedLayer, opacity, smooth_airlight
 
 TILE_PX, GAP_PX = 192, 4
 HERE = Path(__file__).parent
@@ -55,7 +55,7 @@ def lifting(photos: list[Image.Image]) -> None:
         parts = [layer.density[None, None], layer.airlight[None]]
         tau, air = (F.interpolate(part, photo.shape[-2:], mode="bilinear") for part in parts)
         on_grey = torch.zeros_like(photo).lerp(air, opacity(tau))
-        clear = remove_smoke(photo, tau, air, t_min=0.1).clamp(-1, 1)
+        clear = take_apart(photo, opacity(tau), air)
         shown = [images.to_pil(part[0]) for part in (on_grey, clear)]
         rows.append([smoky.image, smoky.mask, grey(layer.opacity), *shown])
     sheet(rows, HERE / "lifting.jpg")

@@ -73,7 +73,7 @@ def test_ctrl_c_ends_the_demo(tmp_path, monkeypatch, capsys, stopped_in):
 
 
 def test_the_first_pictures_show_smoke_and_tell_both_from_each_other(tmp_path, capsys):
-    sheet = first_pictures(tmp_path / "first", seed=0)
+    sheet = first_pictures(tmp_path / "first", 0, "cpu")
     said = capsys.readouterr().err
     names = [photo.stem for photo in PHOTOS.glob("*.jpg")]
     assert len(names) == 3

@@ -16,8 +16,6 @@ from wisp.smoke import (
     coverage,
     density,
     opacity,
-    remove_smoke,
-    transmission,
 )
 from wisp.smoke.detail import Detail
 from wisp.smoke.noise import Dice, fbm, resample_lines, resample_matrix
@@ -53,7 +51,6 @@ def test_two_layers_of_one_smoke_are_one_layer_of_the_sum(seed, first, second):
 def test_strength_zero_changes_no_bit(seed):
     image, tau, airlight = scene(seed)
     assert torch.equal(add_smoke(image, tau, airlight, 0.0), image)
-    assert torch.equal(remove_smoke(image, tau, airlight, 0.0), image)
 
 
 @QUICK
@@ -64,21 +61,6 @@ def test_without_density_no_bit_changes(seed, strength):
     empty = (tau == 0).expand_as(image)
     assert bool(empty.any())
     assert torch.equal(smoky[empty], image[empty])
-
-
-@QUICK
-@given(seeds, st.floats(0, 1.5))
-def test_removing_undoes_adding_where_light_comes_through(seed, strength):
-    image, tau, airlight = scene(seed)
-    back = remove_smoke(add_smoke(image, tau, airlight, strength), tau, airlight, strength)
-    through = (transmission(tau, strength) >= 0.05).expand_as(image)
-    torch.testing.assert_close(back[through], image[through], atol=2e-5, rtol=0)
-
-
-def test_removing_is_bounded_where_no_light_comes_through():
-    image, airlight = torch.full((1, 3, 2, 2), 0.5), torch.zeros(1, 3, 1, 1)
-    back = remove_smoke(image, torch.full((1, 1, 2, 2), 50.0), airlight, t_min=0.1)
-    torch.testing.assert_close(back, torch.full_like(image, 5.0))
 
 
 @QUICK

@@ -169,7 +169,7 @@ def test_a_discriminator_that_wins_for_long_is_noted_once() -> None:
     health = Health(**health.to_json())  # a resume in between changes nothing
     assert not health.check_losses(3000 + WON_STEPS - 1, row(0.001))
     notes = health.check_losses(3000 + WON_STEPS, row(0.001))
-    assert len(notes) == 1 and "smoky" in notes[0] and "--diffaugment" in notes[0]
+    assert len(notes) == 1 and "smoky" in notes[0] and "--learning-rate" in notes[0]
     assert not health.check_losses(3000 + WON_STEPS + 1, row(0.001))
     assert len(health.check_samples(6000, {"smoky": None, "clean": "collapsed"})) == 1
     assert not health.check_samples(7000, {"clean": "collapsed"})

@@ -125,6 +125,10 @@ class LayerBank(Sequence[LiftedLayer]):
         self._decoded: dict[int, LiftedLayer] = {}
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[type[LayerBank], tuple[Path]]:
+        """Workers read the file themselves: a lock cannot be sent to them."""
+        return type(self), (self.path,)
+
     def _read_index(self, bank: zipfile.ZipFile) -> list[dict[str, Any]]:
         index = json.loads(self._read(bank, _INDEX))
         if index["format"] != FORMAT:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from wisp.config import PredictConfig
+from wisp.config import Device, PredictConfig
 from wisp.images import decode
 from wisp.jobs import predict
 from wisp.models import load
@@ -20,7 +20,7 @@ _TILE_PX = (400, 267)
 _GAP_PX = 6
 
 
-def first_pictures(out: Path, seed: int) -> Path:
+def first_pictures(out: Path, seed: int, device: Device) -> Path:
     """Lay layered smoke over photos that ship with wisp, ask the shipped detector about both, and
     say what it answers; the sheet of pictures, below ``out``."""
     model, files = load("layered"), []
@@ -30,7 +30,7 @@ def first_pictures(out: Path, seed: int) -> Path:
         shutil.copyfile(photo, clean)
         model.add_smoke(photo, seed=seed + number).image.save(smoky, quality=92)
         files += [clean, smoky]
-    answers = predict.run(PredictConfig("smoke-detector", tuple(map(str, files))))
+    answers = predict.run(PredictConfig("smoke-detector", tuple(map(str, files)), device=device))
     for path, score, label in answers.rows:
         say(f"     {path.name:<20} {score:.2f}  {label}")
     sheet = out / SHEET

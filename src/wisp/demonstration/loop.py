@@ -114,7 +114,7 @@ def _run(config: DemoConfig) -> DemoResult:
     demo = RunDir.create(out, "demo", {"seed": config.seed, "device": config.device})
 
     say("1/6  Smoke in real photos, and what the shipped detector says of both (score, verdict)")
-    say(f"     before and after: {first_pictures(out / 'first', config.seed)}")
+    say(f"     before and after: {first_pictures(out / 'first', config.seed, config.device)}")
 
     say("2/6  Rendering a world of cooktops")
     build_world(out / "world", seed=config.seed)

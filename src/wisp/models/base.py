@@ -96,7 +96,7 @@ class SmokeModel(abc.ABC):
 
     def layers(self, pixels: NDArray[np.uint8], seed: int) -> Sequence[LiftedLayer]:
         """Smoke as this model makes it for ``pixels`` [H, W, 3], to lend look-alikes its texture:
-        what only smoke has, a detector takes for smoke. None where real layers serve as well."""
+        what only smoke has, a detector takes for smoke. Empty where real layers serve as well."""
         return ()
 
     @abc.abstractmethod

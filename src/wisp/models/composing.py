@@ -145,7 +145,7 @@ def load_composing(
     Raises InputError when the tensors are not those of the networks that the state names.
     """
     backbone = load_backbone(str(state["backbone"]), "none")
-    features = [count for _, count in backbone.scales()]
+    features = backbone.channels()
     adder, lifter = SmokeAdder(features), LayerDecoder(features)
     networks = {"backbone": backbone, "clean_to_smoky": adder, "smoky_to_clean": lifter}
     for key, network in networks.items():

@@ -63,14 +63,10 @@ class CycleGANModel(SmokeModel):
             if smoky_to_clean is None
             else smoky_to_clean.eval().requires_grad_(False).to(self._device)
         )
-
-    @property
-    def can_reconstruct(self) -> bool:  # type: ignore[override]
-        """Whether the way back is known."""
-        return self._smoky_to_clean is not None
+        self.can_reconstruct = smoky_to_clean is not None
 
     def _run(self, network: nn.Module, batch: Tensor) -> Tensor:
-        """``network`` on [B, 3, H, W] of any size from 1 px, by mirrored padding."""
+        """``network`` on [B, 3, H, W] of any size from 1 px, by repeating the edge."""
         height, width = batch.shape[-2:]
         down = max(MIN_SIDE_PX, -(-height // 4) * 4) - height
         right = max(MIN_SIDE_PX, -(-width // 4) * 4) - width

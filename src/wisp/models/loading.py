@@ -54,8 +54,6 @@ def load(model: str | Path, *, device: Device = "cpu", precision: Precision = "3
     if path.is_dir():
         if (path / BANK_FILE).exists():
             return _from_bank(path / BANK_FILE, str(model) if ships else None)
-        if (path / STATE_FILE).exists():
-            return _from_checkpoint(path, device, precision)
         return _from_checkpoint(checkpoint_of(path), device, precision)
     if path.is_file():
         if path.name == WEIGHTS_FILE and (path.parent / STATE_FILE).exists():
@@ -71,9 +69,7 @@ def load(model: str | Path, *, device: Device = "cpu", precision: Precision = "3
 @functools.cache
 def shipped_layers() -> LayerBank:
     """The layers of real smoke that ship with wisp; InputError where they are not installed."""
-    folder = shipped.find("layered")
-    assert folder is not None
-    return LayerBank(folder / BANK_FILE)
+    return LayerBank(shipped.resolve("layered") / BANK_FILE)
 
 
 def _from_bank(path: Path, name: str | None = None) -> SmokeModel:

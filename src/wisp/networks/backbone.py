@@ -26,6 +26,7 @@ from wisp.networks.weights import (
 )
 
 _RANDOM_SEED = 0
+_STRIDES = [2, 4, 8, 16, 32]
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
@@ -78,21 +79,22 @@ class Backbone(nn.Module):
         """Last features of ``images`` [B, 3, H, W] as the model lays them out (map or tokens)."""
         return _timm(self.net).forward_features(images * self.scale + self.shift)
 
-    def scales(self) -> list[tuple[int, int]]:
-        """(stride [px], channels) of each of :meth:`maps`, the finest first.
+    def channels(self) -> list[int]:
+        """Channels of each of :meth:`maps`, the finest first.
 
-        Raises InputError for a network that has no such features.
+        Raises InputError for a network without features at strides of 2, 4, 8, 16 and 32.
         """
-        info = getattr(self.net, "feature_info", None)
-        if info is None or not hasattr(self.net, "forward_intermediates"):
+        info = getattr(self.net, "feature_info", ())
+        strides = [int(row["reduction"]) for row in info]
+        if strides != _STRIDES or not hasattr(self.net, "forward_intermediates"):
             raise InputError(
-                f"--backbone {self.name}: gives no features of several scales; take a "
-                "convolutional one such as mobilenetv2_100 or resnet50"
+                f"--backbone {self.name}: has features at strides of {strides}, and {_STRIDES} are "
+                "needed; take a convolutional one such as mobilenetv2_100 or resnet50"
             )
-        return [(int(row["reduction"]), int(row["num_chs"])) for row in info]
+        return [int(row["num_chs"]) for row in info]
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """Features [B, C, h, w] of ``images`` [B, 3, H, W] in [-1, 1] at each of :meth:`scales`."""
+        """Features [B, C, h, w] of ``images`` [B, 3, H, W] in [-1, 1] of each scale."""
         maps: list[Tensor] = self.net.forward_intermediates(  # type: ignore[operator]
             images * self.scale + self.shift, intermediates_only=True
         )

@@ -60,7 +60,7 @@ class Wish(NamedTuple):
 
 def palette_of(smoke: LiftedSmoke, generator: torch.Generator) -> Tensor:
     """How much smoke there is, and of what colour: [N, 4], mean τ and mean airlight of layers that
-    ``smoke`` draws. The generator is asked for nothing that real smoke is not."""
+    ``smoke`` draws."""
     dice, rows = Dice(generator), list[Tensor]()
     while len(rows) < _PALETTE:
         layer = smoke.unlit(dice, 48, 48, dice.coin(smoke.distant))

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from wisp.errors import InputError
 from wisp.networks.backbone import Backbone
 from wisp.smoke.optics import density_of
 
@@ -130,13 +129,7 @@ class SmokeLifter(LayerDecoder):
     """
 
     def __init__(self, backbone: Backbone, channels: int = 48) -> None:
-        scales = backbone.scales()
-        if scales[0][0] != STRIDE or len(scales) < 3:
-            raise InputError(
-                f"--backbone {backbone.name}: its finest features are not at half the size; take "
-                "mobilenetv2_100, resnet50 or another network with a stride of 2 in its stem"
-            )
-        super().__init__([count for _, count in scales], channels)
+        super().__init__(backbone.channels(), channels)
         self.backbone = backbone
 
     def opacity_and_airlight(self, images: Tensor) -> tuple[Tensor, Tensor]:

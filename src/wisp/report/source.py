@@ -92,9 +92,9 @@ _KINDS = {
         "Layered smoke",
         "Real smoke, lifted off photos and laid over clean ones",
         "A network learned to see smoke in a photo as a layer, its optical density and its own "
-        "colour, on clean photos under computed smoke and, if it was asked to, on what it lifts "
-        "itself. The layers it lifted off real smoky photos are laid over clean ones by the law of "
-        "Beer and Lambert: masks are exact, and a pixel without smoke is left as it was.",
+        "colour, on clean photos under computed smoke. The layers it lifted off real smoky photos "
+        "are laid over clean ones by the law of Beer and Lambert: masks are exact, and a pixel "
+        "without smoke is left as it was.",
         "The losses are on computed smoke: look at what was lifted off real photos, then make a "
         "data set and let a detector that is tested on real smoke be the judge.",
         (

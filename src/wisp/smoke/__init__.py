@@ -5,7 +5,7 @@ from wisp.smoke.lifted import LiftedLayer, LiftedSmoke, smooth_airlight
 from wisp.smoke.lookalikes import LOOKALIKES, add_lookalike
 from wisp.smoke.motion import sequence
 from wisp.smoke.noise import RowBlocks
-from wisp.smoke.optics import add_smoke, box_of, coverage, opacity, remove_smoke, transmission
+from wisp.smoke.optics import add_smoke, box_of, coverage, opacity
 from wisp.smoke.placement import SourceBox
 from wisp.smoke.procedural import (
     PlaceableSmoke,
@@ -37,8 +37,6 @@ __all__ = [
     "coverage",
     "density",
     "opacity",
-    "remove_smoke",
     "sequence",
     "smooth_airlight",
-    "transmission",
 ]

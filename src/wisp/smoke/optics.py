@@ -14,14 +14,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-T_MIN = 0.05
-"""Transmission below which nothing of the scene can be got back."""
-
-
-def transmission(density: Tensor, strength: float | Tensor = 1.0) -> Tensor:
-    """exp(-strength·τ) in (0, 1], shaped as ``density``."""
-    return torch.exp(-strength * density)
-
 
 def opacity(density: Tensor, strength: float | Tensor = 1.0) -> Tensor:
     """1 - exp(-strength·τ) in [0, 1), exact for thin smoke too; shaped as ``density``."""
@@ -41,21 +33,6 @@ def add_smoke(
     ``density`` [B, 1, H, W] ≥ 0; ``airlight`` [B, 3, 1|H, 1|W]; ``strength`` a number or [B,1,1,1].
     """
     return torch.lerp(image, airlight.expand_as(image), opacity(density, strength))
-
-
-def remove_smoke(
-    image: Tensor,
-    density: Tensor,
-    airlight: Tensor,
-    strength: float | Tensor = 1.0,
-    t_min: float = T_MIN,
-) -> Tensor:
-    """The scene behind the smoke: inverse of :func:`add_smoke` wherever t ≥ ``t_min``.
-
-    Where less light comes through, t is taken as ``t_min``, which bounds the amplified noise.
-    """
-    t = transmission(density, strength).clamp(min=t_min)
-    return torch.where(density * strength > 0, airlight + (image - airlight) / t, image)
 
 
 def coverage(smoke_opacity: Tensor, level: float = 0.1) -> float:

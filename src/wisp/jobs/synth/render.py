@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import struct
 import threading
 import zlib
@@ -58,8 +59,7 @@ class Job:
 def layers_for(config: SynthConfig) -> Sequence[LiftedLayer]:
     """The layers that the look-alikes of ``config`` need: those that ship with wisp, for steam.
 
-    The same whatever the model: data sets of different smoke have the same look-alikes. Raises
-    InputError where they are needed and not installed.
+    Raises InputError where they are needed and not installed.
     """
     return shipped_layers() if "steam" in parse_negatives(config.negatives) else ()
 
@@ -67,8 +67,7 @@ def layers_for(config: SynthConfig) -> Sequence[LiftedLayer]:
 def lookalike_parents(config: SynthConfig) -> dict[str, Path]:
     """Where the look-alikes of ``config`` come from, for ``inputs.json``: the photos that lent
     steam its folds count as seen."""
-    folder = shipped.find("layered") if layers_for(config) else None
-    return {} if folder is None else {"lookalikes": folder}
+    return {"lookalikes": shipped.resolve("layered")} if layers_for(config) else {}
 
 
 def parents_of(config: SynthConfig) -> dict[str, Path]:
@@ -92,17 +91,16 @@ def render_photo(job: Job, photo: Photo) -> list[Row]:
     """
     image = decode(photo.path)
     quality = quality_of(job.config, photo.path)
+    repaint = None
     if job.reconstruct:
-        clean = encode_jpeg(job.model.reconstruct(image), quality)
-    else:
-        clean = encode_jpeg(image, quality)
+        repaint = functools.partial(job.model.reconstruct, seed=picture_seed(job.config, photo, 0))
+    clean = encode_jpeg(image if repaint is None else repaint(image), quality)
     write_bytes(job.out / photo.clean_file(), clean)
     del clean
     # One clean picture of a sequence: without smoke nothing moves, and copies count as evidence.
     rows = [metadata_row(job.config, photo, photo.clean_file(), "clean")]
     pixels = _pixels(image)
     del image
-    repaint = job.model.reconstruct if job.reconstruct else None
     rows += write_negative(
         job.config, job.out, photo, pixels, quality, job.layers, repaint, job.model
     )
@@ -140,18 +138,19 @@ def write_negative(
 ) -> list[Row]:
     """Write the look-alike of ``photo`` that ``config`` asks for; its row, or none if it does not.
 
-    ``pixels`` are kept; ``layers`` are those of :func:`layers_for`, which a ``model`` with smoke of
-    its own lends to every third look-alike. ``repaint`` sends a picture through a generator pair.
-    That comes last, as with the smoky pictures: a blur over a generator's
-    traces, or traces over a blur, would give the class away.
+    ``pixels`` are kept; ``layers`` are those of :func:`layers_for`, but every third steam is of
+    the ``model``'s own smoke, if it has any. ``repaint`` sends a picture through a generator pair.
+    That comes last, as with the smoky pictures: a blur over a generator's traces, or traces over a
+    blur, would give the class away.
     """
     drawn = picture_negative(config, photo)
     if drawn is None:
         return []
     kind, seed = drawn
     changed = pixels.copy()
-    own = model.layers(pixels, seed) if model is not None and layers and seed % 3 == 0 else ()
-    _add_lookalike(kind, changed, seed, own or layers)
+    if kind == "steam" and model is not None and seed % 3 == 0:
+        layers = model.layers(pixels, seed) or layers
+    _add_lookalike(kind, changed, seed, layers)
     image = Image.fromarray(changed)
     if repaint is not None:
         image = repaint(image)

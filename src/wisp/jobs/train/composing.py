@@ -7,7 +7,7 @@ networks look through frozen ImageNet features is of Sauer et al. 2021 (arXiv 21
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ from wisp import losses, shipped
 from wisp.config import ComposingConfig
 from wisp.data import SmokePairs, StepLoader, seeded_generator
 from wisp.engine import Engine
-from wisp.jobs.train.ema import MovingAverage
+from wisp.jobs.train.adversarial import AdversarialTrainer
 from wisp.jobs.train.photos import Photos
 from wisp.jobs.train.samples import Sampled, columns, silence_of
-from wisp.jobs.train.trainer import Batch, Trainer, fast
+from wisp.jobs.train.trainer import Batch, fast
 from wisp.models.loading import shipped_layers
 from wisp.networks.backbone import Backbone
 from wisp.networks.composing import FeatureDiscriminator, SmokeAdder, Wish, palette_of
@@ -48,51 +48,26 @@ class Composing(nn.Module):
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
-        features = [count for _, count in backbone.scales()]
+        features = backbone.channels()
         self.backbone = backbone.eval().requires_grad_(False)
         self.clean_to_smoky = SmokeAdder(features)
         self.smoky_to_clean = LayerDecoder(features)
         self.smoky_discriminator = FeatureDiscriminator(features[_JUDGED])
         self.clean_discriminator = FeatureDiscriminator(features[_JUDGED])
 
-    def generators(self) -> dict[str, nn.Module]:
-        """The generators by name."""
-        return {"clean_to_smoky": self.clean_to_smoky, "smoky_to_clean": self.smoky_to_clean}
 
-    def discriminators(self) -> dict[str, nn.Module]:
-        """The discriminators by name."""
-        return {
-            "smoky_discriminator": self.smoky_discriminator,
-            "clean_discriminator": self.clean_discriminator,
-        }
+class ComposingTrainer(AdversarialTrainer):
+    """Trains generators that compose."""
 
-
-class ComposingTrainer(Trainer):
-    """Trains two generators that compose against two discriminators."""
-
-    kind = "cyclegan"
     networks: Composing
     config: ComposingConfig
 
     def __init__(self, config: ComposingConfig, engine: Engine, backbone: Backbone) -> None:
-        super().__init__(config, engine, LOSS_NAMES)
         self._smoke = LiftedSmoke(shipped_layers(), grid_px=config.size)
         networks = Composing(backbone)
         draws = seeded_generator(config.seed, "palette")
         networks.clean_to_smoky.palette.copy_(palette_of(self._smoke, draws))
-        self.networks = networks.to(  # type: ignore[call-overload]
-            engine.device, memory_format=torch.channels_last
-        )
-        generators, discriminators = self.networks.generators(), self.networks.discriminators()
-        self.averages = (
-            {name: MovingAverage(network, config.ema) for name, network in generators.items()}
-            if config.ema > 0
-            else {}
-        )
-        self._optimizers = {
-            "generators": self._adam(generators, betas=_BETAS),
-            "discriminators": self._adam(discriminators, betas=_BETAS),
-        }
+        super().__init__(config, engine, LOSS_NAMES, networks, _BETAS)
 
     def loader(self, photos: Photos, steps: int, workers: int) -> StepLoader[dict[str, Tensor]]:
         """Crops of both domains, and the first of the clean ones under layered smoke."""
@@ -114,15 +89,6 @@ class ComposingTrainer(Trainer):
             f"smoke found again but for {means['lifted']:.3f}, discriminators "
             f"{means['discriminator_smoky']:.2f} {means['discriminator_clean']:.2f}"
         )
-
-    def generators_in_use(self) -> tuple[SmokeAdder, LayerDecoder]:
-        """G and F as they are to be used: averaged where there is an average."""
-        networks = self.networks.generators()
-        if self.averages:
-            networks = {name: average.network for name, average in self.averages.items()}
-        adder, lifter = networks["clean_to_smoky"], networks["smoky_to_clean"]
-        assert isinstance(adder, SmokeAdder) and isinstance(lifter, LayerDecoder)
-        return adder, lifter
 
     def train_step(self, batch: Batch) -> None:
         """One optimizer step on ``clean``, ``smoky`` [B, 3, S, S] and, of the first photos,
@@ -146,7 +112,7 @@ class ComposingTrainer(Trainer):
         values["generator"] = total
         self._freeze_discriminators(False)
         for domain, (real, made) in features.items():
-            judge = self.networks.discriminators()[f"{domain}_discriminator"]
+            judge = self.discriminators[f"{domain}_discriminator"]
             with self.engine.autocast():
                 loss = losses.hinge_discriminator_loss(
                     judge(real[_JUDGED]), judge([part.detach() for part in made[_JUDGED]])
@@ -154,13 +120,7 @@ class ComposingTrainer(Trainer):
             torch.autograd.backward(loss)
             values[f"discriminator_{domain}"] = loss
         self._update("discriminators")
-        for name, average in self.averages.items():
-            average.update(self.networks.generators()[name], self.step)
         self.count_losses(torch.stack([values[name].detach().float() for name in LOSS_NAMES]))
-
-    def _freeze_discriminators(self, frozen: bool) -> None:
-        for network in self.networks.discriminators().values():
-            network.requires_grad_(not frozen)
 
     def _generator_losses(
         self, x: Tensor, y: Tensor, batch: Batch
@@ -212,41 +172,46 @@ class ComposingTrainer(Trainer):
         draws = seeded_generator(self.config.seed, "wish", self.step, *key)
         return self.networks.clean_to_smoky.wish(photos, draws)
 
-    @torch.no_grad()
     def _added(self, photos: Tensor, key: str) -> tuple[Tensor, Tensor]:
         """``photos`` [N, 3, S, S] under smoke, and its opacity in them, on the CPU."""
-        adder, _ = self.generators_in_use()
-        draws, parts = seeded_generator(self.config.seed, "sample", key), []
-        for photo in torch.split(photos, 8):
-            given = fast(photo.to(self.engine.device))
-            with self.engine.autocast():
-                laid = adder(self.networks.backbone.maps(given), adder.wish(given, draws))
-                parts.append((compose(given, *laid).float().cpu(), laid[0].float().cpu()))
-        smoky, opacity = (torch.cat(part) for part in zip(*parts, strict=True))
-        return smoky, opacity
+        adder = self.generators_in_use()["clean_to_smoky"]
+        assert isinstance(adder, SmokeAdder)
+        draws = seeded_generator(self.config.seed, "sample", key)
+
+        def under_smoke(given: Tensor, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+            laid, airlight = adder(maps, adder.wish(given, draws))
+            return compose(given, laid, airlight), laid
+
+        return self._made(photos, under_smoke)
+
+    def _cleared(self, photos: Tensor) -> tuple[Tensor, Tensor]:
+        """``photos`` [N, 3, S, S] without the smoke that F finds, and its opacity, on the CPU."""
+        lifter = self.generators_in_use()["smoky_to_clean"]
+        assert isinstance(lifter, LayerDecoder)
+
+        def without_smoke(given: Tensor, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+            found, airlight = lifter.decode(maps)
+            return take_apart(given, seen(found), airlight), seen(found)
+
+        return self._made(photos, without_smoke)
 
     @torch.no_grad()
-    def _cleared(self, photos: Tensor) -> tuple[Tensor, Tensor]:
-        """``photos`` [N, 3, S, S] without the smoke that F finds in them, and its opacity, on the
-        CPU."""
-        _, lifter = self.generators_in_use()
+    def _made(
+        self, photos: Tensor, make: Callable[[Tensor, list[Tensor]], tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        """What ``make`` makes of ``photos`` and their features, a few at a time."""
         parts = []
-        for photo in torch.split(photos, 8):
-            given = fast(photo.to(self.engine.device))
+        for part in torch.split(photos, 8):
+            given = fast(part.to(self.engine.device))
             with self.engine.autocast():
-                found, light = lifter.decode(self.networks.backbone.maps(given))
-                found = seen(found)
-                parts.append((take_apart(given, found, light).float().cpu(), found.float().cpu()))
-        cleared, opacity = (torch.cat(part) for part in zip(*parts, strict=True))
-        return cleared, opacity
+                made = make(given, self.networks.backbone.maps(given))
+            parts.append([each.float().cpu() for each in made])
+        pictures, opacity = (torch.cat(part) for part in zip(*parts, strict=True))
+        return pictures, opacity
 
     def samples(self, clean: Tensor, smoky: Tensor) -> Sampled:
         """A row per photo: clean, two smokes over it, the mask of the second, without it again;
         smoky, without its smoke."""
-        rows = min(len(clean), len(smoky))
-        if rows == 0:
-            return Sampled(torch.ones(3, 8, 8), {})
-        clean, smoky = clean[:rows], smoky[:rows]
         first, _ = self._added(clean, "first")
         second, opacity = self._added(clean, "second")
         mask = F.interpolate(opacity, clean.shape[-2:], mode="bilinear", align_corners=False)

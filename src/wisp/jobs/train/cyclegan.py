@@ -13,12 +13,12 @@ from wisp import losses
 from wisp.config import RepaintingConfig
 from wisp.data import StepLoader, seeded_generator
 from wisp.engine import Engine
+from wisp.jobs.train.adversarial import AdversarialTrainer
 from wisp.jobs.train.diffaugment import augment
-from wisp.jobs.train.ema import MovingAverage
 from wisp.jobs.train.photos import Photos
 from wisp.jobs.train.pool import ImagePool
 from wisp.jobs.train.samples import Sampled, fault_of, grid, there_and_back, translate
-from wisp.jobs.train.trainer import Batch, Trainer, fast
+from wisp.jobs.train.trainer import Batch, fast
 from wisp.networks.discriminator import PatchDiscriminator
 from wisp.networks.generator import ResnetGenerator
 from wisp.networks.initialise import initialise
@@ -54,17 +54,6 @@ class CycleGan(nn.Module):
         self.smoky_discriminator = PatchDiscriminator(discriminator_width, spectral_norm)
         self.clean_discriminator = PatchDiscriminator(discriminator_width, spectral_norm)
 
-    def generators(self) -> dict[str, nn.Module]:
-        """The generators by name."""
-        return {"clean_to_smoky": self.clean_to_smoky, "smoky_to_clean": self.smoky_to_clean}
-
-    def discriminators(self) -> dict[str, nn.Module]:
-        """The discriminators by name."""
-        return {
-            "smoky_discriminator": self.smoky_discriminator,
-            "clean_discriminator": self.clean_discriminator,
-        }
-
 
 @dataclasses.dataclass
 class _Generated:
@@ -72,37 +61,19 @@ class _Generated:
     clean: Tensor
 
 
-class CycleGanTrainer(Trainer):
-    """Trains two generators against two discriminators; the extra state is the image pools."""
+class CycleGanTrainer(AdversarialTrainer):
+    """Trains generators that repaint; the extra state is the image pools."""
 
-    kind = "cyclegan"
+    networks: CycleGan
     config: RepaintingConfig
 
     def __init__(self, config: RepaintingConfig, engine: Engine) -> None:
-        super().__init__(config, engine, LOSS_NAMES)
         networks = CycleGan(
             config.width, config.blocks, config.discriminator_width, config.spectral_norm
         )
         initialise(networks, seeded_generator(config.seed, "initialise"))
-        self.networks: CycleGan = networks.to(  # type: ignore[call-overload]
-            engine.device, memory_format=torch.channels_last
-        )
-        self.averages = (
-            {name: MovingAverage(net, config.ema) for name, net in self._generators().items()}
-            if config.ema > 0
-            else {}
-        )
-        self._optimizers = {
-            "generators": self._adam(self._generators(), betas=BETAS),
-            "discriminators": self._adam(self._discriminators(), betas=BETAS),
-        }
+        super().__init__(config, engine, LOSS_NAMES, networks, BETAS)
         self.smoky_pool, self.clean_pool = (ImagePool(config.pool_size) for _ in range(2))
-
-    def _generators(self) -> dict[str, nn.Module]:
-        return self.networks.generators()
-
-    def _discriminators(self) -> dict[str, nn.Module]:
-        return self.networks.discriminators()
 
     def loader(self, photos: Photos, steps: int, workers: int) -> StepLoader[dict[str, Tensor]]:
         """Crops of both domains."""
@@ -156,12 +127,6 @@ class CycleGanTrainer(Trainer):
         """Through the generator in use."""
         return translate(self.generators_in_use()["clean_to_smoky"], clean, self.engine)
 
-    def generators_in_use(self) -> dict[str, nn.Module]:
-        """The generators to use: the averaged ones where there is an average."""
-        if self.averages:
-            return {name: average.network for name, average in self.averages.items()}
-        return self._generators()
-
     def train_step(self, batch: Batch) -> None:
         """One optimizer step on ``clean`` and ``smoky`` [B, 3, S, S] in [-1, 1] on the device.
 
@@ -192,14 +157,7 @@ class CycleGanTrainer(Trainer):
         self._update("discriminators")
         if self.engine.scaler is not None:
             self.engine.scaler.update()
-
-        for name, average in self.averages.items():
-            average.update(self._generators()[name], self.step)
         self.count_losses(step_losses)
-
-    def _freeze_discriminators(self, frozen: bool) -> None:
-        for network in self._discriminators().values():
-            network.requires_grad_(not frozen)
 
     def _backward(self, loss: Tensor) -> None:
         loss = loss / self.config.accumulate

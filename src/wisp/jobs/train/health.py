@@ -62,7 +62,7 @@ class Health:
                     f"won-{domain}",
                     f"step {step}: the discriminator of {domain} photos has won (its loss is below "
                     f"{WON_LOSS} since step {since}), so the generator learns nothing from it; try "
-                    "--diffaugment, --spectral-norm or more photos",
+                    "a lower --learning-rate or more photos",
                 )
                 found += [note] if note else []
         return found

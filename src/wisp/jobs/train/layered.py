@@ -18,8 +18,8 @@ from wisp.jobs.train.photos import Photos, load_middle
 from wisp.jobs.train.samples import Sampled, columns, silence_of
 from wisp.jobs.train.trainer import Batch, Trainer
 from wisp.networks.backbone import Backbone
-from wisp.networks.lifter import STRIDE, SmokeLifter, enlarged
-from wisp.smoke import ProceduralSmoke, opacity, remove_smoke
+from wisp.networks.lifter import STRIDE, SmokeLifter, enlarged, take_apart
+from wisp.smoke import ProceduralSmoke, opacity
 
 LOSS_NAMES = ("opacity", "airlight", "recomposition", "identity", "lifter")
 _BACKBONE_RATE = 0.2
@@ -97,8 +97,6 @@ class LayeredTrainer(Trainer):
         for name in self._optimizers:
             self._update(name)
         values["lifter"] = total
-        if self.averages:
-            self.averages["lifter"].update(self.lifter, self.step)
         self.count_losses(torch.stack([values[name].detach().float() for name in LOSS_NAMES]))
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -130,10 +128,6 @@ class LayeredTrainer(Trainer):
 
     def samples(self, clean: Tensor, smoky: Tensor) -> Sampled:
         """A row per photo: smoky, its smoke alone on grey, without it; clean, under that smoke."""
-        rows = min(len(clean), len(smoky))
-        if rows == 0:
-            return Sampled(torch.ones(3, 8, 8), {})
-        clean, smoky = clean[:rows], smoky[:rows]
         density, airlight = self._lift(smoky)
         seen = opacity(density)
         grey = torch.zeros_like(smoky)
@@ -141,7 +135,7 @@ class LayeredTrainer(Trainer):
             [
                 smoky,
                 grey.lerp(airlight, seen),
-                remove_smoke(smoky, density, airlight),
+                take_apart(smoky, seen, airlight),
                 clean,
                 clean.lerp(airlight, seen),
             ]

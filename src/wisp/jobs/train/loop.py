@@ -131,6 +131,10 @@ class _Training:
         self.checkpoint: Path | None = None
         self._start_s = self._row_s = time.monotonic()
         self._row_step = 0
+        write_photos(folder, photos, trainer.parents())
+        folder.write_environment(
+            device=str(engine.device), precision=engine.precision, why=engine.why
+        )
 
     @classmethod
     def begin(cls, config: TrainConfig) -> _Training:
@@ -142,22 +146,6 @@ class _Training:
         trainer = _make_trainer(config, engine, goes_on=False)
         photos = gather_photos(config)
         folder = RunDir.create(config.out, "train", to_json(config))
-        return cls._start(folder, config, engine, photos, backbone, trainer)
-
-    @classmethod
-    def _start(
-        cls,
-        folder: RunDir,
-        config: TrainConfig,
-        engine: Engine,
-        photos: Photos,
-        backbone: Backbone | None,
-        trainer: Trainer,
-    ) -> _Training:
-        write_photos(folder, photos, trainer.parents())
-        folder.write_environment(
-            device=str(engine.device), precision=engine.precision, why=engine.why
-        )
         return cls(folder, config, photos, engine, backbone, trainer)
 
     @classmethod
@@ -170,7 +158,7 @@ class _Training:
         checkpoint = state.latest_checkpoint(folder)
         trainer = _make_trainer(config, engine, goes_on=checkpoint is not None)
         measuring = load_measuring_backbone(config)
-        training = cls._start(folder, config, engine, photos, measuring, trainer)
+        training = cls(folder, config, photos, engine, measuring, trainer)
         if checkpoint is not None:
             state.restore_training(training.trainer, checkpoint)
             training._restore(checkpoint.state)
@@ -304,9 +292,10 @@ class _Training:
             self.folder.log({"step": self.trainer.step, "note": note})
 
     def _sample(self) -> None:
-        if len(self.clean) == 0 and len(self.smoky) == 0:
+        rows = min(len(self.clean), len(self.smoky))
+        if rows == 0:
             return
-        sampled = self.trainer.samples(self.clean, self.smoky)
+        sampled = self.trainer.samples(self.clean[:rows], self.smoky[:rows])
         samples.write_samples(self.folder, self.trainer.step, sampled.picture)
         self._tell(self.health.check_samples(self.trainer.step, sampled.faults))
 

@@ -65,7 +65,7 @@ class Trainer(abc.ABC):
 
     @abc.abstractmethod
     def samples(self, clean: Tensor, smoky: Tensor) -> Sampled:
-        """A picture of fixed photos [N, 3, S, S] of both domains, and what is wrong with it."""
+        """A picture of fixed photos, [N, 3, S, S] of either domain, and what is wrong with it."""
 
     @abc.abstractmethod
     def to_smoky(self, clean: Tensor) -> Tensor:
@@ -119,7 +119,10 @@ class Trainer(abc.ABC):
         return self.config.learning_rate * learning_rate_factor(step, self.config.steps)
 
     def count_losses(self, values: Tensor) -> None:
-        """Take in the losses of a step, in the order of ``loss_names``; ends the step."""
+        """Take in the losses of a step, in the order of ``loss_names``, and its weights in the
+        averages; ends the step."""
+        for name, average in self.averages.items():
+            average.update(self.networks.get_submodule(name), self.step)
         self.loss_sums += values
         self.loss_count += 1
         self.step += 1
