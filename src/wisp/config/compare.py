@@ -151,7 +151,7 @@ class CompareConfig:
     strength: str = "1"
     """Optical density of added smoke relative to the model's own: a number, or a range."""
     negatives: Annotated[str, optional("KINDS")] = ""
-    """Look-alikes labelled clean, the same for all sources: see synth; default: none."""
+    """Look-alikes labelled clean, of the same photos for all sources: see synth; default: none."""
     limit: Annotated[int | None, optional("INT")] = None
     """Use at most so many pictures of a class, drawn at random; default: one per clean photo."""
     threshold: Literal["balanced", "fpr01", "fpr02", "fpr05"] = "balanced"
