@@ -367,6 +367,18 @@ def test_the_data_set_has_exact_masks_and_the_photos_own_pixels(model, run, phot
     assert np.abs(np.asarray(Image.open(written), np.int16) - source).mean() < 8
 
 
+def test_each_photo_is_reconstructed_from_smoke_of_its_own(run, photos, tmp_path, monkeypatch):
+    def noted(self: ComposedModel, image: Image.Image, seed: int = 0) -> Image.Image:
+        seeds.append(seed)
+        return image
+
+    seeds: list[int] = []
+    monkeypatch.setattr(ComposedModel, "reconstruct", noted)
+    options = {"clean_class": "reconstructed", "probe": False, "workers": 1}
+    wisp.synth(str(photos / "clean"), out=tmp_path / "set", model=str(run), **options)
+    assert len(set(seeds)) == len(seeds) == 12
+
+
 @pytest.mark.parametrize("damage", [{"backbone": "mobilenetv2_050"}, {"backbone": "nonesuch"}])
 def test_a_checkpoint_that_does_not_fit_is_one_sentence(run, tmp_path, damage):
     import shutil

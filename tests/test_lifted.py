@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -247,7 +248,7 @@ def test_a_bank_is_read_as_it_was_written_and_its_bytes_depend_on_the_layers_onl
     write_bank(tmp_path / "a.zip", lifts())
     write_bank(tmp_path / "b.zip", lifts())
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
-    bank = LayerBank(tmp_path / "a.zip")
+    bank = pickle.loads(pickle.dumps(LayerBank(tmp_path / "a.zip")))  # as a spawned worker gets it
     assert len(bank) == len(list(bank)) == 3
     assert [row["name"] for row in bank.rows] == ["layer-0", "layer-1", "layer-2"]
     assert float((bank[1].opacity - puff(1).opacity).abs().max()) <= 1 / 255

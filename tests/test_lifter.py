@@ -50,9 +50,10 @@ def test_hardly_any_smoke_is_exactly_none():
     assert seen == pytest.approx(0.8, abs=0.01)
 
 
-def test_backbones_without_scales_are_refused_with_advice():
-    with pytest.raises(InputError, match=r"--backbone .*mobilenetv2_100"):
-        SmokeLifter(load_backbone("vit_tiny_patch16_224", "random", 224))
+@pytest.mark.parametrize("backbone", ["vit_tiny_patch16_224", "convnext_atto"])
+def test_backbones_without_five_scales_are_refused_with_advice(backbone):
+    with pytest.raises(InputError, match=rf"--backbone {backbone}: .*mobilenetv2_100"):
+        SmokeLifter(load_backbone(backbone, "random", 224))
 
 
 def test_batchnorm_keeps_its_statistics_while_training():

@@ -65,8 +65,8 @@ class SynthConfig:
     device: Device = "auto"
     """Where to compute."""
     precision: Precision = "auto"
-    """Arithmetic of a CycleGAN; auto is bfloat16 on GPUs that have it and, for one that repaints, on
-    processors with AMX."""
+    """Arithmetic of a CycleGAN; auto is bfloat16 on GPUs that have it and, for one that repaints,
+    on processors with AMX."""
 
     def __post_init__(self) -> None:
         normalise(self)
