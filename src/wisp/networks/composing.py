@@ -34,7 +34,9 @@ _DENSEST = 1.9
 """τ at strength 1, an opacity of 0.85. What is behind denser smoke is lost, and F could not give it
 back."""
 _LARGEST_LOGIT = 8.0
-_CONTRASTS = (0.2, 1.0)
+_FILLING, _GATHERED = (0.4, 1.2), (1.6, 2.4)
+_FILLING_SHARE = 0.25
+"""How often smoke fills the place, instead of gathering in clouds."""
 _AMOUNTS = (1.0, 2.0)
 """Times as much smoke as a real layer of the palette has: some of it saturates."""
 _PALETTE = 512
@@ -47,8 +49,9 @@ class Wish(NamedTuple):
     """What smoke is asked for, for B photos: all that is random in the generator.
 
     ``amount`` [B] > 0 is the mean optical density, ``colour`` [B, 3] in [-1, 1] the mean airlight;
-    ``contrast`` [B] in [0.2, 1] says whether it gathers in clouds or fills the place; ``latent``
-    [B, 32] and, per scale, ``noise`` [B, 8, h, w] are standard normal.
+    ``contrast`` [B] in [0.4, 2.4], the most that log τ may vary (one standard deviation), says
+    whether it gathers in clouds or fills the place; ``latent`` [B, 32] and, per scale, ``noise``
+    [B, 8, h, w] are standard normal.
     """
 
     amount: Tensor
@@ -143,7 +146,8 @@ class SmokeAdder(nn.Module):
             amount = (row[0] * dice.log_uniform(*_AMOUNTS)).clamp(_LEAST_AMOUNT, _MOST_AMOUNT)
             cell = LiftedLayer(amount.view(1, 1), row[1:].view(3, 1, 1))
             lit = relight(dice, cell, scene_of(photo))
-            contrast = torch.tensor([dice.uniform(*_CONTRASTS)])
+            contrasts = _FILLING if dice.coin(_FILLING_SHARE) else _GATHERED
+            contrast = torch.tensor([dice.uniform(*contrasts)])
             asked.append(torch.cat([amount.view(1), contrast, lit.airlight.flatten()]))
         sides = [
             tuple(-(-side // (STRIDE << scale)) for side in (height, width))
@@ -163,8 +167,8 @@ class SmokeAdder(nn.Module):
     def forward(self, features: Sequence[Tensor], wish: Wish) -> tuple[Tensor, Tensor]:
         """Opacity [B, 1, h, w] in [0, 0.85) and airlight [B, 3, h, w] in [-1, 1] at half the size.
 
-        With logits l, the contrast c, e = exp(c·l) and the amount a: τ = a·e / mean(e), saturating
-        at 1.9. What is
+        With logits l of standard deviation σ, the contrast c, e = exp(c·l / max(1, σ)) and the
+        amount a: τ = a·e / mean(e), saturating at 1.9. What is
         fainter than R sees, 0.02, is exactly none.
         """
         style = self.to_style(torch.cat([wish.latent, wish.amount.log()[:, None], wish.colour], 1))
@@ -174,7 +178,8 @@ class SmokeAdder(nn.Module):
         ):
             x = block(fine, x, noise, style)
         told = self.head(x).float()
-        gathered = wish.contrast.view(-1, 1, 1, 1) * told[:, :1]
+        spread = told[:, :1].std((1, 2, 3), keepdim=True).clamp(min=1)
+        gathered = wish.contrast.view(-1, 1, 1, 1) * told[:, :1] / spread
         extent = gathered.clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT).exp()
         density = wish.amount.view(-1, 1, 1, 1) * extent / extent.mean((2, 3), keepdim=True)
         lightness = _SHADING * torch.tanh(told[:, 1:])

@@ -37,8 +37,9 @@ _BETAS = (0.0, 0.99)
 _LAMBDA_CLEAN = 0.5
 """Weight of D_X's opinion: F is taught by what it must find again, and D_X, which sees news photos
 without their smoke beside rooms, finds the other place first."""
-_VARIED = 0.8
-"""Two draws of smoke over one photo differ by at least this part of their mean opacity."""
+_VARIED = 0.4
+"""Two draws of smoke over one photo differ by at least this part of their mean opacity, times the
+contrast that they were asked for with."""
 _JUDGED = slice(1, None)
 """Scales that discriminators see. At half the size there are edges and noise of the camera."""
 
