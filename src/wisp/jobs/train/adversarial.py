@@ -41,7 +41,7 @@ class AdversarialTrainer(Trainer):
             if config.ema > 0
             else {}
         )
-        self._optimizers = {
+        self.optimizers = {
             "generators": self._adam(self.generators, betas=betas),
             "discriminators": self._adam(self.discriminators, betas=betas),
         }

@@ -51,7 +51,7 @@ class LayeredTrainer(Trainer):
             "decoder": {"blocks": lifter.blocks, "head": lifter.head},
             "backbone": {"backbone": lifter.backbone},
         }
-        self._optimizers = {
+        self.optimizers = {
             name: self._adam(part, torch.optim.AdamW, weight_decay=1e-4)
             for name, part in parts.items()
         }
@@ -94,7 +94,7 @@ class LayeredTrainer(Trainer):
                 + identity * values["identity"]
             )
         torch.autograd.backward(total)
-        for name in self._optimizers:
+        for name in self.optimizers:
             self._update(name)
         values["lifter"] = total
         self.count_losses(torch.stack([values[name].detach().float() for name in LOSS_NAMES]))

@@ -35,7 +35,7 @@ def _model_tensors(trainer: Trainer) -> dict[str, Tensor]:
 
 def _training_tensors(trainer: Trainer) -> dict[str, Tensor]:
     tensors = {"loss_sums": trainer.loss_sums}
-    for name, (optimizer, names) in trainer.optimizers().items():
+    for name, (optimizer, names) in trainer.optimizers.items():
         parameters = optimizer.param_groups[0]["params"]
         for key, parameter in zip(names, parameters, strict=True):
             for quantity, value in optimizer.state.get(parameter, {}).items():
@@ -122,7 +122,7 @@ def restore_training(trainer: Trainer, checkpoint: Checkpoint) -> None:
         raise InputError(
             f"{checkpoint.path}: does not fit the run's config.json ({detail})"
         ) from None
-    for name, (optimizer, names) in trainer.optimizers().items():
+    for name, (optimizer, names) in trainer.optimizers.items():
         for key, parameter in zip(names, optimizer.param_groups[0]["params"], strict=True):
             entries = _below(saved, f"{name}.{key}.")
             if entries:

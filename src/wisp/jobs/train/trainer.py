@@ -34,7 +34,8 @@ class Trainer(abc.ABC):
     """What ``--model`` calls it."""
     networks: nn.Module
     averages: dict[str, MovingAverage]
-    _optimizers: Optimizers
+    optimizers: Optimizers
+    """By name."""
 
     def __init__(self, config: TrainConfig, engine: Engine, loss_names: tuple[str, ...]) -> None:
         self.config, self.engine, self.loss_names = config, engine, loss_names
@@ -49,10 +50,6 @@ class Trainer(abc.ABC):
     @abc.abstractmethod
     def train_step(self, batch: Batch) -> None:
         """One optimizer step on a batch that is on the device; see :meth:`count_losses`."""
-
-    def optimizers(self) -> Optimizers:
-        """The optimizers by name."""
-        return self._optimizers
 
     @abc.abstractmethod
     def description(self) -> dict[str, Any]:
@@ -100,13 +97,13 @@ class Trainer(abc.ABC):
 
     def _set_learning_rates(self, **factors: float) -> None:
         """Those of this step; ``factors`` are of optimizers by name, 1 if not given."""
-        for name, (optimizer, _) in self._optimizers.items():
+        for name, (optimizer, _) in self.optimizers.items():
             for group in optimizer.param_groups:
                 group["lr"] = self.learning_rate_at(self.step) * factors.get(name, 1.0)
 
     def _update(self, name: str) -> None:
         """Let an optimizer take its step, and forget the gradients."""
-        optimizer, _ = self._optimizers[name]
+        optimizer, _ = self.optimizers[name]
         scaler = self.engine.scaler
         if scaler is None:
             optimizer.step()
