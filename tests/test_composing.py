@@ -346,10 +346,12 @@ def test_any_size_has_smoke(model, size):
 
 def test_a_batch_is_smoky_picture_by_picture(model):
     batch = torch.rand(2, 3, 40, 56) * 2 - 1
-    made = model.translate(batch)
-    assert made.shape == batch.shape and made.dtype == batch.dtype
-    assert all((made[i] != batch[i]).any() for i in (0, 1))
-    assert torch.equal(made, model.translate(batch))
+    made = model.add_batch(batch, seed=3)
+    expected = batch.lerp(made.airlight, 1 - torch.exp(-made.density))
+    assert made.image.shape == batch.shape and made.image.dtype == batch.dtype
+    # Light that is scattered blurs the scene behind smoke in some.
+    assert (made.image - expected).abs().mean() < 0.05
+    assert torch.equal(model.translate(batch), model.add_batch(batch).image)
 
 
 def test_the_way_back_changes_what_the_way_there_did_and_is_of_the_same_seed(model):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from wisp.errors import InputError
 from wisp.images import decode
-from wisp.smoke import LiftedLayer
+from wisp.smoke import LiftedLayer, SmokyBatch
 
 ImageInput = Image.Image | str | Path | NDArray[np.uint8]
 """A PIL image, a path, or uint8 [H, W, 3] (or [H, W], grey)."""
@@ -102,6 +102,10 @@ class SmokeModel(abc.ABC):
     @abc.abstractmethod
     def translate(self, batch: Tensor) -> Tensor:
         """Clean pictures [B, 3, H, W] in [-1, 1] as smoky ones: the same shape and range."""
+
+    @abc.abstractmethod
+    def add_batch(self, batch: Tensor, strength: float | Tensor = 1.0, seed: int = 0) -> SmokyBatch:
+        """Smoke, density and airlight for clean pictures [B, 3, H, W] in [-1, 1]."""
 
     @abc.abstractmethod
     def reconstruct(self, image: ImageInput, seed: int = 0) -> Image.Image:

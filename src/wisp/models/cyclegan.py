@@ -23,7 +23,7 @@ from wisp.errors import InputError
 from wisp.images import to_tensor
 from wisp.models.base import Computing, ImageInput, Rendered, SmokeModel, check_batch, pixels_of
 from wisp.models.scale import MIN_SIDE_PX, WorkingScale
-from wisp.smoke import RowBlocks, opacity
+from wisp.smoke import RowBlocks, SmokyBatch, opacity
 from wisp.smoke.optics import density_of
 
 _BLOCK_ROWS = 128
@@ -80,6 +80,20 @@ class CycleGANModel(SmokeModel):
         """The generator on ``batch`` as it is, at the resolution given."""
         check_batch(batch)
         return self._run(self._clean_to_smoky, batch).to(batch.device, batch.dtype)
+
+    def add_batch(self, batch: Tensor, strength: float | Tensor = 1.0, seed: int = 0) -> SmokyBatch:
+        """``batch`` translated at the resolution given; density and airlight are estimates.
+
+        ``seed`` changes nothing: a CycleGAN is deterministic.
+        """
+        clean = batch.float()
+        change = self.translate(clean) - clean
+        airlight = torch.stack([_airlight(c, d) for c, d in zip(clean, change, strict=True)])
+        change = change * torch.as_tensor(strength, device=clean.device).reshape(-1, 1, 1, 1)
+        density = torch.stack(
+            [_density(c, d, a) for c, d, a in zip(clean, change, airlight, strict=True)]
+        )
+        return SmokyBatch((clean + change).clamp(-1, 1), density, airlight.expand_as(clean))
 
     def render(
         self, pixels: NDArray[np.uint8], strength: float, seed: int, keep_density: bool = False

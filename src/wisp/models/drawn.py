@@ -22,7 +22,7 @@ from wisp.models.base import (
     check_strength,
     pixels_of,
 )
-from wisp.smoke import PlaceableSmoke, RandomSmoke, SourceBox, sequence
+from wisp.smoke import PlaceableSmoke, RandomSmoke, SmokyBatch, SourceBox, sequence
 
 
 class DrawnModel(SmokeModel):
@@ -72,11 +72,14 @@ class DrawnModel(SmokeModel):
                 _, mask = next(layers).apply(smoky, strength, keep_density=False)
             yield Rendered(smoky.numpy(), mask.numpy(), None)
 
-    def translate(self, batch: Tensor) -> Tensor:
-        """Another smoke for each picture of ``batch``, at strength 1 with seed 0."""
+    def add_batch(self, batch: Tensor, strength: float | Tensor = 1.0, seed: int = 0) -> SmokyBatch:
+        """Another smoke for each picture of ``batch``."""
         check_batch(batch)
-        made = self._smoke.add(batch, torch.Generator().manual_seed(0))
-        return made.image.to(batch.dtype)
+        return self._smoke.add(batch, torch.Generator().manual_seed(seed), strength)
+
+    def translate(self, batch: Tensor) -> Tensor:
+        """Smoke at strength 1 with seed 0."""
+        return self.add_batch(batch).image.to(batch.dtype)
 
     def reconstruct(self, image: ImageInput, seed: int = 0) -> Image.Image:
         """The photo itself: what Beer-Lambert adds, it can take away without a trace."""
