@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import json
@@ -24,10 +25,11 @@ from wisp import engine
 from wisp.checkpoint import load_checkpoint
 from wisp.config import RepaintingConfig, TrainConfig, to_json, train_config
 from wisp.engine import make_engine
-from wisp.errors import InputError, TrainingDivergedError, WispError
+from wisp.errors import InputError, StoppedError, TrainingDivergedError, WispError
 from wisp.jobs import train
 from wisp.jobs.train import loop, state
 from wisp.jobs.train.cyclegan import CycleGanTrainer
+from wisp.jobs.train.interrupt import StopWish
 from wisp.networks.backbone import HubUnreachableError
 from wisp.rundir import read_jsonl
 
@@ -231,6 +233,19 @@ def test_a_run_describes_itself_and_resumes_bit_for_bit(
     assert_same_run(whole.run, tmp_path / "cut")
     again = train.run(train_config()(resume=tmp_path / "cut"))  # nothing left to do
     assert again.steps == 6
+
+
+def test_a_wish_to_stop_amid_the_end_of_a_step_is_the_next_steps(photos, tmp_path, monkeypatch):
+    def checked(self: Any) -> None:
+        wish.reason = "Ctrl-C"  # after this step was looked at for wishes
+
+    wish = StopWish()
+    monkeypatch.setattr(loop, "stop_after_step", lambda: contextlib.nullcontext(wish))
+    monkeypatch.setattr(loop._Training, "_check_finite", checked)
+    with pytest.raises(StoppedError, match="stopped by Ctrl-C at step 2 of 6"):
+        train.run(config_of(photos, tmp_path / "run", checkpoint_every=6))
+    stopped = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (tmp_path / "run" / stopped["checkpoint"] / "model.safetensors").exists()
 
 
 RUN = """

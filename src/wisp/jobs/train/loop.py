@@ -233,7 +233,8 @@ class _Training:
         """Rows, samples, distance, checkpoint, each when due; the note for the progress line."""
         config = self.config
         note = ""
-        keep = self._due(config.checkpoint_every) or bool(wish.reason)
+        reason = wish.reason  # once: a wish that comes from here on is the next step's
+        keep = self._due(config.checkpoint_every) or bool(reason)
         if keep or self.engine.device.type == "cpu" or self._due(config.log_every):
             self._check_finite()
         if self._due(config.log_every):
@@ -245,11 +246,11 @@ class _Training:
             is_best = self._measure()
         if keep or is_best or self._out_of_patience():
             self._save(is_best)
-        if wish.reason:
+        if reason:
             bar.close()
             self._write_result("interrupted")
             raise StoppedError(
-                f"stopped by {wish.reason} at step {self.trainer.step} of {config.steps}; go on "
+                f"stopped by {reason} at step {self.trainer.step} of {config.steps}; go on "
                 f"with: wisp train --resume {self.folder.path}"
             )
         return note
