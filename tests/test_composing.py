@@ -88,6 +88,12 @@ def test_the_less_contrast_the_more_evenly_the_same_smoke_lies():
         cover, _ = adder(maps, wish._replace(contrast=torch.full((2,), contrast)))
         spread.append(density_of(cover).std((1, 2, 3)))
     assert spread[0].max() < 1e-6 and (torch.stack(spread).diff(dim=0) > 0).all()
+    covers = []
+    for _ in range(2):  # whatever the network would rather
+        with torch.no_grad():
+            adder.head.weight.mul_(20)
+        covers.append(adder(maps, wish._replace(contrast=torch.full((2,), 0.5)))[0])
+    assert torch.allclose(*covers, atol=1e-4)
 
 
 def test_the_colour_is_what_was_asked_for_and_varies_in_lightness_alone():

@@ -58,8 +58,8 @@ class Photos:
 
 
 def synth_config(config: CompareConfig, source: str, seed: int, out: Path) -> SynthConfig:
-    """How the data set of ``source`` is made: between contenders only the
-    source differs (and, for a CycleGAN that composes, the folds of every third steam)."""
+    """How the data set of ``source`` is made: between contenders only the source
+    differs (and, for a CycleGAN that composes, the folds of every third steam)."""
     return SynthConfig(
         (str(config.clean),),
         out=out,
