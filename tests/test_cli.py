@@ -97,8 +97,11 @@ def test_without_json_stdout_is_the_summary(monkeypatch, capsys, tmp_path):
     assert cli.main(["synth", "photos", "--out", str(tmp_path / "d")]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"4 clean and 4 smoky pictures of 4 photos (4 groups) in 1:01: {tmp_path / 'd'}",
+        "only 4 clean photos to learn from: what is learned of so few holds for them and little "
+        "else; give hundreds, of as many places as possible",
         "files skipped: 1 (inputs.json lists them)",
         "fingerprint probe: AUROC 0.50 (chance: 0.50)",
+        f"next: wisp classify {tmp_path / 'd'} --out runs/detector",
     ]
 
 

@@ -7,10 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wisp.data import FEW_PHOTOS
 from wisp.jobs.train import samples
 from wisp.jobs.train.diffaugment import augment
 from wisp.jobs.train.ema import MovingAverage, average_decay
-from wisp.jobs.train.health import FEW_PHOTOS, WON_STEPS, Health
+from wisp.jobs.train.health import WON_STEPS, Health
 from wisp.jobs.train.photos import choose_validation
 from wisp.jobs.train.pool import ImagePool
 from wisp.jobs.train.schedule import learning_rate_factor
@@ -182,7 +183,7 @@ def test_few_photos_are_noted_once() -> None:
     health = Health()
     assert health.check_photos({"clean": FEW_PHOTOS, "smoky": FEW_PHOTOS}) == []
     (note,) = health.check_photos({"clean": FEW_PHOTOS, "smoky": 8})
-    assert note.startswith("only 8 smoky photos to train on")
+    assert note.startswith("only 8 smoky photos to learn from")
     assert Health(**health.to_json()).check_photos({"clean": 8, "smoky": 8}) == []  # resumed
 
 

@@ -29,7 +29,7 @@ class SynthConfig:
 
     photos: Positional[Annotated[tuple[str, ...], required("PHOTOS")]]
     """Clean photos: folders (searched recursively), files or globs."""
-    out: Path = Path("dataset")
+    out: Path
     """Data set directory to make."""
     model: str = "layered"
     """Where the smoke comes from: layered (real smoke, ships with wisp; ./layered is a folder of

@@ -1,9 +1,9 @@
-"""Finding photos to learn from: pictures, but none that wisp itself has made."""
+"""Photos to learn from: pictures, but none that wisp itself has made, and enough of them."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wisp.errors import InputError
@@ -12,6 +12,7 @@ from wisp.rundir import RunDir
 
 # Their pictures are made ones. The demo's folder holds rendered photos as well, in place of real.
 _KINDS = frozenset({"train", "synth", "classify", "evaluate", "compare"})
+FEW_PHOTOS = 30
 
 
 def find_photos(sources: Sequence[str | Path], besides: Path | None = None) -> list[ImageFile]:
@@ -41,6 +42,17 @@ def find_photos(sources: Sequence[str | Path], besides: Path | None = None) -> l
             f"{RunDir(run).kind}, such as {file.path}; give the photos themselves, without {run}"
         )
     return found
+
+
+def doubt_of_few(counts: Mapping[str, int]) -> list[str]:
+    """What to say, if anything, of ``counts``, photos to learn from by domain or class."""
+    few = [f"{n} {kind}" for kind, n in counts.items() if n < FEW_PHOTOS]
+    if not few:
+        return []
+    return [
+        f"only {' and '.join(few)} photos to learn from: what is learned of so few holds for them and "
+        "little else; give hundreds, of as many places as possible"
+    ]
 
 
 def _run_of(folder: Path) -> Path | None:

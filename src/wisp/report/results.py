@@ -61,8 +61,9 @@ def gap_section(evaluation: Evaluation, promised: Validation) -> Section | None:
     lost = auroc.value - measures.auroc.value
     if (auroc.lower_end or 0.0) <= 0.5:
         sentence = (
-            f"On its own synthetic photos it scores {wording.score(auroc.value)}, no better than "
-            "guessing could: there is nothing to carry over to these."
+            f"On its own synthetic photos it scores {wording.score(auroc.value)} "
+            f"({wording.interval(auroc)}), which guessing could as well: they are too few or too "
+            "hard to promise anything."
         )
     elif lost > 0.1:
         sentence = (

@@ -74,7 +74,7 @@ class ClassifyResult:
     @property
     def _trained(self) -> str:
         if len(self.member_steps) == 1:
-            return f"Detector trained for {self.steps} steps"
+            return f"Detector trained for {counted(self.steps, 'step')}"
         steps = " and ".join(str(steps) for steps in self.member_steps)
         return f"Detector of {len(self.member_steps)} members trained for {steps} steps"
 
@@ -186,8 +186,6 @@ def _announce(parts: Parts) -> None:
         f"classes {', '.join(parts.classes)}"
         + (f"; {len(parts.skipped)} unreadable files skipped" if parts.skipped else "")
     )
-    for note in parts.notes:
-        say(note)
 
 
 def _pictures(

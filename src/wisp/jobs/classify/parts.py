@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from wisp import images, manifest
 from wisp.config import ClassifyConfig
-from wisp.data import LabelledItem, LabelledSet, Split, sets_below
+from wisp.data import LabelledItem, LabelledSet, Split, doubt_of_few, sets_below
 from wisp.errors import InputError
 from wisp.progress import counted
 
@@ -64,6 +64,7 @@ def read_parts(config: ClassifyConfig) -> Parts:
     for side, members in chosen.items():
         _require_classes(side, members, classes, config)
     notes = _leaks(chosen["train"], chosen["validation"], config)
+    notes += doubt_of_few({label: _photos_of(chosen["train"], label) for label in classes})
     groups = len({item.group for item in chosen["validation"]})
     if groups < _FEW_GROUPS:
         notes.append(
@@ -78,6 +79,11 @@ def read_parts(config: ClassifyConfig) -> Parts:
         [skipped for labelled in sets for skipped in labelled.skipped],
         notes,
     )
+
+
+def _photos_of(items: Sequence[LabelledItem], label: str) -> int:
+    """How many photos the pictures of a class are, or were made from."""
+    return len({item.source_sha256 or item.sha256 for item in items if item.label == label})
 
 
 def _agreed_classes(sets: Sequence[LabelledSet]) -> list[str]:

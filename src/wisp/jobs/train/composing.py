@@ -85,9 +85,9 @@ class ComposingTrainer(AdversarialTrainer):
         return {"generator": self.config.generator, "backbone": self.networks.backbone.name}
 
     def note(self, means: Mapping[str, float]) -> str:
-        """How well smoke is found again, and the discriminators."""
+        """How far the smoke that F finds is from what was laid, and the discriminators."""
         return (
-            f"smoke found again but for {means['lifted']:.3f}, discriminators "
+            f"smoke found is off by {means['lifted']:.3f}, discriminators "
             f"{means['discriminator_smoky']:.2f} {means['discriminator_clean']:.2f}"
         )
 

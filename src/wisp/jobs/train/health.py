@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final
 
+from wisp.data import doubt_of_few
 from wisp.jobs.train.samples import Fault
 
 _ADVICE: Final[dict[Fault, str]] = {
@@ -16,7 +17,6 @@ _ADVICE: Final[dict[Fault, str]] = {
     "silent": "finds none in smoky photos; look whether the second folder shows any, or train "
     "longer",
 }
-FEW_PHOTOS = 30
 WON_LOSS = 0.005
 WON_STEPS = 2000
 
@@ -41,13 +41,8 @@ class Health:
 
     def check_photos(self, counts: Mapping[str, int]) -> list[str]:
         """New notes on ``counts``, the photos to train on by domain: are there too few?"""
-        few = [f"{n} {domain}" for domain, n in counts.items() if n < FEW_PHOTOS]
-        note = few and self._note(
-            "few-photos",
-            f"only {' and '.join(few)} photos to train on: what is learned of so few holds for "
-            "them and little else; give hundreds, of as many places as possible",
-        )
-        return [note] if note else []
+        notes = [self._note("few-photos", note) for note in doubt_of_few(counts)]
+        return [note for note in notes if note]
 
     def check_losses(self, step: int, means: dict[str, float]) -> list[str]:
         """New notes after a row of mean losses: is a discriminator's near 0 for 2000 steps?"""

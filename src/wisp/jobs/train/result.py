@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from wisp.progress import format_duration
+from wisp.progress import counted, format_duration
 from wisp.rundir import RunDir, read_json
 
 
@@ -37,7 +37,7 @@ class TrainResult:
             kept, seen = self.lifting["layers"], self.lifting["looked_at"]
             what = f"{kept} layers of smoke lifted off {seen} photos by R, a network trained"
         lines = [
-            f"{what} for {self.steps} steps in {format_duration(self.seconds)} "
+            f"{what} for {counted(self.steps, 'step')} in {format_duration(self.seconds)} "
             f"on {self.photos['clean']} clean and {self.photos['smoky']} smoky photos: {self.run}",
             f"samples: {self.run / 'samples' / 'latest.jpg'}",
             *self.notes,
