@@ -90,7 +90,8 @@ def _parse(name: str, arguments: Sequence[str]) -> Any:  # noqa: ANN401 - one of
     if kind is config.TrainConfig:
         kind, kinds = config.train_config_taking(_given(arguments)), config.train_kinds()
         others = ", ".join(f"{asked} {kinds[other]} --help" for other in kinds if other is not kind)
-        words = f"These are the flags of {kinds[kind]}; for others, and --reference, see {others}.\n\n{words}"
+        these = f"These are the flags of {kinds[kind]}; for others, and --reference, see {others}."
+        words = f"{these}\n\n{words}"
         if kind is not config.train_config():
             asked = f"{asked} {kinds[kind]}"
     told = io.StringIO()

@@ -50,8 +50,8 @@ def doubt_of_few(counts: Mapping[str, int]) -> list[str]:
     if not few:
         return []
     return [
-        f"only {' and '.join(few)} photos to learn from: what is learned of so few holds for them and "
-        "little else; give hundreds, of as many places as possible"
+        f"only {' and '.join(few)} photos to learn from: what is learned of so few holds for them "
+        "and little else; give hundreds, of as many places as possible"
     ]
 
 

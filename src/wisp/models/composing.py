@@ -67,14 +67,15 @@ class ComposingPair(RandomSmoke):
     def draw(self, image: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
         """τ [h, w] and airlight [3, h, w] that G adds, at half the scale of training.
 
-        As for layered smoke, what cannot be seen is wished for anew.
+        As for layered smoke, what cannot be seen is wished for anew, here also what only darkens:
+        R and detectors take it for a dim photo.
         """
         photo, scene = self._small(image), scene_of(image)
         with torch.inference_mode(), self._autocast():
             maps = self._backbone.maps(photo)
             return drawn_until_seen(
                 lambda: _layer(*self._adder(maps, self._adder.wish(photo, dice.generator))),
-                lambda layer: prominence(opacity(layer[0]), layer[1], scene),
+                lambda layer: prominence(opacity(layer[0]), layer[1], scene, darkens=False),
                 SMALL if dice.coin(SMALL_SHARE) else LARGE,
                 ATTEMPTS,
             )

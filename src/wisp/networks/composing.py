@@ -37,18 +37,19 @@ _LARGEST_LOGIT = 8.0
 _FILLING, _GATHERED = (0.4, 1.2), (1.6, 2.4)
 _FILLING_SHARE = 0.25
 """How often smoke fills the place, instead of gathering in clouds."""
-_AMOUNTS = (1.0, 2.0)
+_AMOUNTS = (1.3, 2.6)
 """Times as much smoke as a real layer of the palette has: some of it saturates."""
 _PALETTE = 512
 _LEAST_AMOUNT = 0.02
-_MOST_AMOUNT = 2.0
+_MOST_AMOUNT = 2.6
 _LEAK = 0.2
 
 
 class Wish(NamedTuple):
     """What smoke is asked for, for B photos: all that is random in the generator.
 
-    ``amount`` [B] > 0 is the mean optical density, ``colour`` [B, 3] in [-1, 1] the mean airlight;
+    ``amount`` [B] > 0 is the mean optical density, ``colour`` [B, 3] in [-1, 1] the airlight, less
+    lightness that varies within the picture;
     ``contrast`` [B] in [0.4, 2.4], the most that log τ may vary (one standard deviation), says
     whether it gathers in clouds or fills the place; ``latent`` [B, 32] and, per scale, ``noise``
     [B, 8, h, w] are standard normal.

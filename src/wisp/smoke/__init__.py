@@ -1,6 +1,6 @@
 """Smoke as physics: density fields, Beer-Lambert, and random smoke made of both."""
 
-from wisp.smoke.fields import SHAPES, density
+from wisp.smoke.fields import SHAPES
 from wisp.smoke.lifted import LiftedLayer, LiftedSmoke, smooth_airlight
 from wisp.smoke.lookalikes import LOOKALIKES, add_lookalike
 from wisp.smoke.motion import sequence
@@ -35,7 +35,6 @@ __all__ = [
     "box_of",
     "changed",
     "coverage",
-    "density",
     "opacity",
     "sequence",
     "smooth_airlight",

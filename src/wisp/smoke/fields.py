@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from wisp.smoke.noise import Dice, blur, coordinates, fbm, grid_shape, resample_matrix, resize, warp
+from wisp.smoke.noise import Dice, blur, coordinates, fbm, resize, warp
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,16 +219,3 @@ SHAPES: dict[str, Callable[[Dice, int, int], Field]] = {
     "wisps": wisps,
 }
 """The shapes by name."""
-
-
-def density(
-    generator: torch.Generator, height: int, width: int, shape: str = "plume", peak: float = 1.0
-) -> Tensor:
-    """Optical density τ [1, 1, height, width] ≥ 0 of one ``shape``, of order ``peak``.
-
-    A pure function of the generator's state; pictures of the same aspect get the same smoke at
-    any resolution.
-    """
-    rows, columns = grid_shape(height, width)
-    field = peak * SHAPES[shape](Dice(generator), rows, columns).density
-    return (resample_matrix(rows, height) @ field @ resample_matrix(columns, width).T)[None, None]
