@@ -346,7 +346,8 @@ def test_one_photo_on_both_sides_is_refused(tmp_path):
         classify.run(config(tmp_path / "set", tmp_path / "run"))
     result = classify.run(config(tmp_path / "set", tmp_path / "run2", split="group", steps=1))
     assert result.validation_groups < 5
-    (note,) = result.notes
+    few, note = result.notes
+    assert few.startswith("only ") and few in result.summary()
     assert note.startswith(f"Validation rests on too few places ({result.validation_groups}; 5")
     assert note in result.summary()
 

@@ -128,25 +128,6 @@ def test_what_is_composed_is_taken_apart_again(seed, most):
     assert torch.allclose(take_apart(torch.full((1, 3, 16, 24), 0.05), *dense), torch.tensor(0.5))
 
 
-def test_the_hinge_losses_are_those_of_the_paper():
-    real, made = np.array([2.0, 0.5, -1.0]), np.array([-3.0, 0.0])
-    wanted = np.maximum(0, 1 - real).mean() + np.maximum(0, 1 + made).mean()
-    scores = [torch.tensor(real)], [torch.tensor(made)]
-    assert float(losses.hinge_discriminator_loss(*scores)) == pytest.approx(wanted)
-    assert float(losses.hinge_generator_loss(scores[1])) == pytest.approx(-made.mean())
-    twice = [part * 2 for part in scores]
-    assert float(losses.hinge_discriminator_loss(*twice)) == pytest.approx(2 * wanted)
-
-
-def test_variety_asks_for_a_part_of_the_smoke_and_no_more():
-    left, right = torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)
-    left[..., :2], right[..., 2:] = 0.8, 0.8
-    assert float(losses.variety_loss(left, right, 0.6)) == 0
-    assert float(losses.variety_loss(left, left, 0.6)) == pytest.approx(0.6 * 0.4)
-    alike = left.repeat(2, 1, 1, 1), left.repeat(2, 1, 1, 1)
-    assert float(losses.variety_loss(*alike, torch.tensor([0.6, 0.2]))) == pytest.approx(0.4 * 0.4)
-
-
 def test_a_discriminator_scores_every_scale():
     maps = [torch.randn(2, count, 9 - scale, 12) for scale, count in enumerate(FEATURES)]
     scores = FeatureDiscriminator(FEATURES)(maps)
@@ -276,9 +257,14 @@ def model(run: Path) -> SmokeModel:
 
 
 class RightHalf(torch.nn.Module):
-    """Stands for G: smoke of opacity 0.6 in the right half, and none in the left."""
+    """Stands for G: smoke of opacity 0.6 in the right half, and none in the left. It is of the
+    ``lights`` in turn, the last of which stays."""
 
     palette = torch.zeros(1, 4)
+
+    def __init__(self, *lights: float) -> None:
+        super().__init__()
+        self.lights = list(lights or (1.0,))
 
     def wish(self, *_: Any) -> None:
         return None
@@ -286,7 +272,8 @@ class RightHalf(torch.nn.Module):
     def forward(self, maps: list[torch.Tensor], _: None) -> tuple[torch.Tensor, torch.Tensor]:
         cover = torch.zeros(1, 1, *maps[0].shape[2:])
         cover[..., cover.shape[-1] // 2 :] = 0.6
-        return cover, torch.ones(1, 3, *cover.shape[2:])
+        light = self.lights.pop(0) if len(self.lights) > 1 else self.lights[0]
+        return cover, torch.full((1, 3, *cover.shape[2:]), light)
 
 
 def test_masks_are_exact_and_what_has_no_smoke_stays(run):
@@ -300,6 +287,16 @@ def test_masks_are_exact_and_what_has_no_smoke_stays(run):
     assert np.abs(mask - (1 - np.exp(-made.density))).max() < 0.01
     assert (made.density[:, :65] == 0).all() and change[:, :65].max() == 0
     assert np.allclose(mask[:, 85:], 0.6, atol=0.05) and change[:, 85:].mean() > 20
+
+
+def test_smoke_that_only_darkens_is_drawn_anew(run):
+    model = load(run)
+    assert isinstance(model, ComposedModel)
+    model._pair._adder = adder = RightHalf(-1.0, -0.9, 1.0)  # type: ignore[assignment]
+    photo = scene(150, 100)
+    made = model.add_smoke(photo, seed=4)
+    assert adder.lights == [1.0]
+    assert np.asarray(made.image, float)[:, 85:].mean() > np.asarray(photo, float)[:, 85:].mean()
 
 
 class SeesHalf:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -91,3 +92,22 @@ def test_opacity_loss_and_its_gradient_are_finite_where_all_is_wrong() -> None:
     loss.backward()
     assert math.isfinite(loss.item())
     assert seen.grad is not None and bool(torch.isfinite(seen.grad).all())
+
+
+def test_the_hinge_losses_are_those_of_the_paper() -> None:
+    real, made = np.array([2.0, 0.5, -1.0]), np.array([-3.0, 0.0])
+    wanted = np.maximum(0, 1 - real).mean() + np.maximum(0, 1 + made).mean()
+    scores = [torch.tensor(real)], [torch.tensor(made)]
+    assert float(losses.hinge_discriminator_loss(*scores)) == pytest.approx(wanted)
+    assert float(losses.hinge_generator_loss(scores[1])) == pytest.approx(-made.mean())
+    twice = [part * 2 for part in scores]
+    assert float(losses.hinge_discriminator_loss(*twice)) == pytest.approx(2 * wanted)
+
+
+def test_variety_asks_for_a_part_of_the_smoke_and_no_more() -> None:
+    left, right = torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)
+    left[..., :2], right[..., 2:] = 0.8, 0.8
+    assert float(losses.variety_loss(left, right, 0.6)) == 0
+    assert float(losses.variety_loss(left, left, 0.6)) == pytest.approx(0.6 * 0.4)
+    alike = left.repeat(2, 1, 1, 1), left.repeat(2, 1, 1, 1)
+    assert float(losses.variety_loss(*alike, torch.tensor([0.6, 0.2]))) == pytest.approx(0.4 * 0.4)
