@@ -58,8 +58,9 @@ class ClassifyConfig:
     backbone: str = BACKBONE
     """Any timm model."""
     weights: str = "imagenet"
-    """imagenet (ships with wisp for the default backbone, else the model hub's), hub, none, or
-    a file of ImageNet weights with torchvision, timm or safetensors names."""
+    """imagenet (ships with wisp for the default backbone,
+    else the hub's), hub, none, or a file with torchvision,
+    timm or safetensors names."""
     finetune: Literal["head", "full"] = "full"
     """Train only the head on features computed once, or the whole network."""
     hidden: int = 0
@@ -67,8 +68,8 @@ class ClassifyConfig:
     size: int = 160
     """Pictures are brought to size x size [px]."""
     members: int = 1
-    """Detectors to train, each on its own, whose logits are averaged: steadier, and so many times
-    as slow."""
+    """Detectors to train, whose logits are averaged:
+    steadier, and so many times as slow."""
     steps: Annotated[int | None, optional("INT")] = None
     """Optimizer steps at most; default: 100, with --finetune head 600."""
     images_per_step: int = 32
@@ -86,8 +87,9 @@ class ClassifyConfig:
     freeze_norm: bool = True
     """Keep BatchNorm's statistics (full only; with --weights none there are none to keep)."""
     pretrained_share: float = 0.0
-    """Part of the pretrained weights in the backbone's final ones, from 0 to below 1; the rest is
-    what was learned (full only). With 0.4, most detectors called less steam smoke."""
+    """Part of the pretrained weights in the final backbone,
+    from 0 to below 1; the rest is learned (full only).
+    With 0.4, most detectors called less steam smoke."""
     split: Literal["folder", "group", "file"] = "folder"
     """Validation part: as the folders say, or drawn anew by group, or by file (which leaks)."""
     validation: float = 0.2

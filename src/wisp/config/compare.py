@@ -130,8 +130,8 @@ class CompareConfig:
     out: Path
     """Run directory to make."""
     models: str = "procedural,layered,real"
-    """Sources of smoke: procedural, layered (as shipped), real (SMOKY itself), runs or files,
-    mixtures a+b; name=PATH."""
+    """Sources of smoke: procedural, layered (as shipped), real
+    (SMOKY itself), runs or files, mixtures a+b; name=PATH."""
     seeds: int = 3
     """Repetitions, each with its own data sets and trainings."""
     backbone: str = BACKBONE

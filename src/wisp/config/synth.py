@@ -32,18 +32,20 @@ class SynthConfig:
     out: Path
     """Data set directory to make."""
     model: str = "layered"
-    """Where the smoke comes from: layered (real smoke, ships with wisp; ./layered is a folder of
-    that name), procedural (computed), or a run, checkpoint, bank or generator file."""
+    """Where the smoke comes from: layered (real smoke, ships
+    with wisp; ./layered is a folder), procedural (computed),
+    or a run, checkpoint, bank or generator file."""
     strength: str = "1"
     """Optical density relative to the model's own: a number, or a range such as 0.4:1.6."""
     per_photo: int = 1
     """Smoky pictures made of each photo."""
     negatives: Annotated[str, optional("KINDS")] = ""
-    """A look-alike of each photo, labelled clean: some of steam,blur,lowlight,overexposed,fog-lens;
-    default: none."""
+    """A look-alike of each photo, labelled clean; default: none.
+    Some of steam,blur,lowlight,overexposed,fog-lens."""
     source: Annotated[str | None, optional("X,Y,W,H")] = None
-    """Box that all smoke rises from, such as a burner: left, top, width and height as fractions of
-    the photo's width and height, such as 0.4,0.7,0.1,0.1. Default: smoke anywhere."""
+    """Box that all smoke rises from, such as a burner:
+    left, top, width and height as parts of the photo's.
+    Default: smoke anywhere."""
     frames: int = 1
     """Frames of moving smoke, some 15 a second, in place of each smoky picture."""
     limit: Annotated[int | None, optional("INT")] = None
@@ -65,8 +67,8 @@ class SynthConfig:
     device: Device = "auto"
     """Where to compute."""
     precision: Precision = "auto"
-    """Arithmetic of a CycleGAN; auto is bfloat16 on GPUs that have it and, for one that repaints,
-    on processors with AMX."""
+    """Arithmetic of a CycleGAN; auto is bfloat16 on GPUs
+    that have it and, for one that repaints, with AMX."""
 
     def __post_init__(self) -> None:
         normalise(self)

@@ -35,8 +35,9 @@ class ComposingConfig(TrainConfig):
     weights: str = "imagenet"
     """Its weights: imagenet, hub, none, or a file (see classify)."""
     composites: float = 0.6
-    """Part of each step's smoky photos that are clean ones under smoke of the layers that ship:
-    both domains then show the same places, and differ in smoke alone."""
+    """Part of each step's smoky photos that are clean ones
+    under smoke of the layers that ship, so that both
+    domains show the same places and differ in smoke."""
     lambda_cycle: float = 8.0
     """Weight of getting the clean photo back."""
     lambda_lift: float = 2.0
