@@ -42,6 +42,9 @@ from wisp.smoke.visibility import (
 _BLOCK_ROWS = 128
 _LEAST_TRANSMISSION = 0.1
 _LENT = 3
+_DENSER = 1.3
+"""Times the density that G learned to make: more of its smoke is seen. Learned so, it teaches
+detectors less."""
 _LOOKS = 2
 """Of dense smoke F finds too little at first. A third look finds hardly more, and tints."""
 
@@ -65,16 +68,21 @@ class ComposingPair(RandomSmoke):
         self._scale, self._autocast = scale, autocast
 
     def draw(self, image: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
-        """τ [h, w] and airlight [3, h, w] that G adds, at half the scale of training.
+        """τ [h, w] and airlight [3, h, w] that is added, at half the scale of training.
 
         As for layered smoke, what cannot be seen is wished for anew, here also what only darkens:
         R and detectors take it for a dim photo.
         """
         photo, scene = self._small(image), scene_of(image)
+
+        def drawn() -> tuple[Tensor, Tensor]:
+            density, airlight = _layer(*self._adder(maps, self._adder.wish(photo, dice.generator)))
+            return _DENSER * density, airlight
+
         with torch.inference_mode(), self._autocast():
             maps = self._backbone.maps(photo)
             return drawn_until_seen(
-                lambda: _layer(*self._adder(maps, self._adder.wish(photo, dice.generator))),
+                drawn,
                 lambda layer: prominence(opacity(layer[0]), layer[1], scene, darkens=False),
                 SMALL if dice.coin(SMALL_SHARE) else LARGE,
                 ATTEMPTS,

@@ -31,17 +31,17 @@ _BLIND = 2
 _GROUPS = 8
 _SHADING = 0.3
 _DENSEST = 1.9
-"""τ at strength 1, an opacity of 0.85. What is behind denser smoke is lost, and F could not give it
+"""τ at most, an opacity of 0.85. What is behind denser smoke is lost, and F could not give it
 back."""
 _LARGEST_LOGIT = 8.0
 _FILLING, _GATHERED = (0.4, 1.2), (1.6, 2.4)
 _FILLING_SHARE = 0.25
 """How often smoke fills the place, instead of gathering in clouds."""
-_AMOUNTS = (1.3, 2.6)
+_AMOUNTS = (1.0, 2.0)
 """Times as much smoke as a real layer of the palette has: some of it saturates."""
 _PALETTE = 512
 _LEAST_AMOUNT = 0.02
-_MOST_AMOUNT = 2.6
+_MOST_AMOUNT = 2.0
 _LEAK = 0.2
 
 
