@@ -73,16 +73,11 @@ class ComposingPair(RandomSmoke):
         As for layered smoke, what cannot be seen is wished for anew, here also what only darkens:
         R and detectors take it for a dim photo.
         """
-        photo, scene = self._small(image), scene_of(image)
-
-        def drawn() -> tuple[Tensor, Tensor]:
-            density, airlight = _layer(*self._adder(maps, self._adder.wish(photo, dice.generator)))
-            return _DENSER * density, airlight
-
+        photo, scene, adder = self._small(image), scene_of(image), self._adder
         with torch.inference_mode(), self._autocast():
             maps = self._backbone.maps(photo)
             return drawn_until_seen(
-                drawn,
+                lambda: _layer(*adder(maps, adder.wish(photo, dice.generator)), _DENSER),
                 lambda layer: prominence(opacity(layer[0]), layer[1], scene, darkens=False),
                 SMALL if dice.coin(SMALL_SHARE) else LARGE,
                 ATTEMPTS,
@@ -100,8 +95,8 @@ class ComposingPair(RandomSmoke):
         return mirrored(small[None]).to(device).contiguous(memory_format=torch.channels_last)
 
 
-def _layer(cover: Tensor, airlight: Tensor) -> tuple[Tensor, Tensor]:
-    density, airlight = inside(density_of(cover), airlight)
+def _layer(cover: Tensor, airlight: Tensor, denser: float = 1.0) -> tuple[Tensor, Tensor]:
+    density, airlight = inside(denser * density_of(cover), airlight)
     return density[0, 0].float().cpu().clone(), airlight[0].float().cpu().clone()
 
 

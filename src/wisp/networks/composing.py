@@ -49,10 +49,9 @@ class Wish(NamedTuple):
     """What smoke is asked for, for B photos: all that is random in the generator.
 
     ``amount`` [B] > 0 is the mean optical density (less where it saturates), ``colour`` [B, 3] in
-    [-1, 1] the airlight around which its lightness varies;
-    ``contrast`` [B] in [0.4, 2.4], the most that log τ may vary (one standard deviation), says
-    whether it gathers in clouds or fills the place; ``latent`` [B, 32] and, per scale, ``noise``
-    [B, 8, h, w] are standard normal.
+    [-1, 1] the airlight around which its lightness varies; ``contrast`` [B] in [0.4, 2.4], the most
+    that log τ may vary (one standard deviation), says whether it gathers in clouds or fills the
+    place; ``latent`` [B, 32] and, per scale, ``noise`` [B, 8, h, w] are standard normal.
     """
 
     amount: Tensor

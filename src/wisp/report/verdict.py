@@ -18,12 +18,6 @@ TOO_FEW_GROUPS = 3  # of either class: hardly more than anecdotes
 MANY_FALSE_ALARMS = 0.1
 LESS_WITHIN = 0.05
 _NAMED = 3
-_AGAINST_FALSE_ALARMS = (
-    "Against false alarms help clean photos of more places to learn from, "
-    "look-alikes among them (wisp synth --negatives steam) and a threshold that was chosen for few "
-    "(wisp classify --threshold fpr05). Evaluate smoke-detector, which ships with wisp, on these "
-    "photos too."
-)
 
 
 def judge(evaluation: Evaluation, synthetic_auroc: float | None = None) -> Verdict:
@@ -221,7 +215,11 @@ def _caveats(evaluation: Evaluation, synthetic_auroc: float | None) -> list[str]
         )
     said += _flaws(evaluation)
     if evaluation.tally is not None and (evaluation.tally.fpr or 0) > MANY_FALSE_ALARMS:
-        said.append(_AGAINST_FALSE_ALARMS)
+        said.append(
+            "Against false alarms help clean photos of more places to learn from, look-alikes "
+            "among them (wisp synth --negatives steam) and a threshold chosen for few (wisp "
+            "classify --threshold fpr05). Evaluate smoke-detector, which ships with wisp, too."
+        )
     if auroc.value is not None and (synthetic_auroc or 0.0) - auroc.value > 0.1:
         said.append(
             f"Synthetic validation promised {wording.score(synthetic_auroc)}; what it learned "
