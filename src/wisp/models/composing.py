@@ -77,7 +77,7 @@ class ComposingPair(RandomSmoke):
         with torch.inference_mode(), self._autocast():
             maps = self._backbone.maps(photo)
             return drawn_until_seen(
-                lambda: _layer(*adder(maps, adder.wish(photo, dice.generator)), _DENSER),
+                lambda: _layer(*adder(maps, adder.wish(photo, dice.generator)), denser=_DENSER),
                 lambda layer: prominence(opacity(layer[0]), layer[1], scene, darkens=False),
                 SMALL if dice.coin(SMALL_SHARE) else LARGE,
                 ATTEMPTS,
