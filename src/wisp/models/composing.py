@@ -77,7 +77,7 @@ class ComposingPair(RandomSmoke):
         with torch.inference_mode(), self._autocast():
             maps = self._backbone.maps(photo)
             return drawn_until_seen(
-                lambda: _layer(*adder(maps, adder.wish(photo, dice.generator)), denser=_DENSER),
+                lambda: _layer(_DENSER, *adder(maps, adder.wish(photo, dice.generator))),
                 lambda layer: prominence(opacity(layer[0]), layer[1], scene, darkens=False),
                 SMALL if dice.coin(SMALL_SHARE) else LARGE,
                 ATTEMPTS,
@@ -87,7 +87,7 @@ class ComposingPair(RandomSmoke):
         """τ [h, w] and airlight [3, h, w] that F finds in ``image``, uint8 [H, W, 3]."""
         with torch.inference_mode(), self._autocast():
             cover, airlight = self._lifter.decode(self._backbone.maps(self._small(image)))
-            return _layer(seen(cover), airlight)
+            return _layer(1.0, seen(cover), airlight)
 
     def _small(self, image: Tensor) -> Tensor:
         small = thumbnail(image, self._scale.size(*size_of(image))).clamp(-1, 1)
@@ -95,7 +95,7 @@ class ComposingPair(RandomSmoke):
         return mirrored(small[None]).to(device).contiguous(memory_format=torch.channels_last)
 
 
-def _layer(cover: Tensor, airlight: Tensor, denser: float = 1.0) -> tuple[Tensor, Tensor]:
+def _layer(denser: float, cover: Tensor, airlight: Tensor) -> tuple[Tensor, Tensor]:
     density, airlight = inside(denser * density_of(cover), airlight)
     return density[0, 0].float().cpu().clone(), airlight[0].float().cpu().clone()
 
