@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -101,7 +102,7 @@ def test_without_json_stdout_is_the_summary(monkeypatch, capsys, tmp_path):
         "else; give hundreds, of as many places as possible",
         "files skipped: 1 (inputs.json lists them)",
         "fingerprint probe: AUROC 0.50 (chance: 0.50)",
-        f"next: wisp classify {tmp_path / 'd'} --out runs/detector",
+        f"next: wisp classify {shlex.quote(str(tmp_path / 'd'))} --out runs/detector",
     ]
 
 
