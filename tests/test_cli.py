@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shlex
@@ -104,6 +105,12 @@ def test_without_json_stdout_is_the_summary(monkeypatch, capsys, tmp_path):
         "fingerprint probe: AUROC 0.50 (chance: 0.50)",
         f"next: wisp classify {shlex.quote(str(tmp_path / 'd'))} --out runs/detector",
     ]
+
+
+@pytest.mark.parametrize("line", cli._NEXT.values())
+def test_what_comes_next_can_be_typed(line):
+    _, name, *arguments = shlex.split(line.format(run="'runs/a b'"))
+    assert "runs/a b" in str(dataclasses.asdict(cli._parse(name, arguments)))
 
 
 def test_a_command_keeps_freed_memory(tmp_path, monkeypatch):
