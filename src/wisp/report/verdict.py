@@ -190,8 +190,8 @@ def _caveats(evaluation: Evaluation, synthetic_auroc: float | None) -> list[str]
             f"The {positive} photos show only {wording.plural(evaluation.positive_groups, 'scene')}"
             ": what is found there says little about others."
         )
+    usual = (positive, negative) == ("smoky", "clean")
     if evaluation.positive_groups and evaluation.negative_groups and not evaluation.shared_groups:
-        usual = (positive, negative) == ("smoky", "clean")
         said.append(
             f"No scene was shown both {positive} and {negative}: part of the score may come from "
             "telling these places apart."
@@ -214,7 +214,7 @@ def _caveats(evaluation: Evaluation, synthetic_auroc: float | None) -> list[str]
             "from your own camera and pass it as --threshold."
         )
     said += _flaws(evaluation)
-    if evaluation.tally is not None and (evaluation.tally.fpr or 0) > MANY_FALSE_ALARMS:
+    if usual and evaluation.tally and (evaluation.tally.fpr or 0) > MANY_FALSE_ALARMS:
         said.append(
             "Against false alarms help clean photos of more places to learn from, look-alikes "
             "among them (wisp synth --negatives steam) and a threshold chosen for few (wisp "
