@@ -289,14 +289,15 @@ def test_masks_are_exact_and_what_has_no_smoke_stays(run):
     assert np.allclose(mask[:, 85:], 1 - 0.4**1.3, atol=0.05) and change[:, 85:].mean() > 20
 
 
-def test_smoke_that_only_darkens_is_drawn_anew(run):
+def test_what_brightens_too_little_is_drawn_anew_but_before_white_what_is_seen_is_kept(run):
     model = load(run)
     assert isinstance(model, ComposedModel)
-    model._pair._adder = adder = RightHalf(-1.0, -0.9, 1.0)  # type: ignore[assignment]
-    photo = scene(150, 100)
-    made = model.add_smoke(photo, seed=4)
-    assert adder.lights == [1.0]
-    assert np.asarray(made.image, float)[:, 85:].mean() > np.asarray(photo, float)[:, 85:].mean()
+    white = Image.new("RGB", (150, 100), (250, 250, 250))
+    for photo, lights, sign in ((scene(150, 100), (-1, -0.9, 1), 1), (white, (0.9, 0, 0.9), -1)):
+        model._pair._adder = RightHalf(*lights)  # type: ignore[assignment]
+        made = model.add_smoke(photo, seed=4)
+        change = np.asarray(made.image, float) - np.asarray(photo, float)
+        assert sign * change[:, 85:].mean() > 20
 
 
 class SeesHalf:

@@ -31,7 +31,6 @@ from wisp.smoke.noise import Dice
 from wisp.smoke.optics import density_of
 from wisp.smoke.procedural import scene_of, size_of, thumbnail
 from wisp.smoke.visibility import (
-    ATTEMPTS,
     LARGE,
     SMALL,
     SMALL_SHARE,
@@ -43,8 +42,12 @@ _BLOCK_ROWS = 128
 _LEAST_TRANSMISSION = 0.1
 _LENT = 3
 _DENSER = 1.3
-"""Times the density that G learned to make: more of its smoke is seen. Learned so, it teaches
-detectors less."""
+"""Times the density that G learned to make, so that it is seen. Trained with such amounts, G
+taught detectors less."""
+_ATTEMPTS = 12
+"""Twice those of other smoke: its airlight is drawn, too, and what only darkens is drawn anew."""
+_IN_DOUBT = 0.001
+"""What darkening counts, beside brightening: it decides where nothing can be brightened."""
 _LOOKS = 2
 """Of dense smoke F finds too little at first. A third look finds hardly more, and tints."""
 
@@ -70,24 +73,30 @@ class ComposingPair(RandomSmoke):
     def draw(self, image: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
         """τ [h, w] and airlight [3, h, w] that is added, at half the scale of training.
 
-        As for layered smoke, what cannot be seen is wished for anew, here also what only darkens:
-        R and detectors take it for a dim photo.
+        As for layered smoke, what cannot be seen is wished for anew, here also what brightens too
+        little: R and detectors take it for a dim photo.
         """
         photo, scene, adder = self._small(image), scene_of(image), self._adder
+
+        def wished() -> tuple[Tensor, Tensor]:
+            cover, airlight = adder(maps, adder.wish(photo, dice.generator))
+            return _layer(_DENSER * density_of(cover), airlight)
+
+        def shown(layer: tuple[Tensor, Tensor]) -> float:
+            cover, airlight = opacity(layer[0]), layer[1]
+            brightened = prominence(cover, airlight, scene, darkens=False)
+            return brightened + _IN_DOUBT * prominence(cover, airlight, scene)
+
         with torch.inference_mode(), self._autocast():
             maps = self._backbone.maps(photo)
-            return drawn_until_seen(
-                lambda: _layer(_DENSER, *adder(maps, adder.wish(photo, dice.generator))),
-                lambda layer: prominence(opacity(layer[0]), layer[1], scene, darkens=False),
-                SMALL if dice.coin(SMALL_SHARE) else LARGE,
-                ATTEMPTS,
-            )
+            enough = SMALL if dice.coin(SMALL_SHARE) else LARGE
+            return drawn_until_seen(wished, shown, enough, _ATTEMPTS)
 
     def found_in(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """τ [h, w] and airlight [3, h, w] that F finds in ``image``, uint8 [H, W, 3]."""
         with torch.inference_mode(), self._autocast():
             cover, airlight = self._lifter.decode(self._backbone.maps(self._small(image)))
-            return _layer(1.0, seen(cover), airlight)
+            return _layer(density_of(seen(cover)), airlight)
 
     def _small(self, image: Tensor) -> Tensor:
         small = thumbnail(image, self._scale.size(*size_of(image))).clamp(-1, 1)
@@ -95,8 +104,8 @@ class ComposingPair(RandomSmoke):
         return mirrored(small[None]).to(device).contiguous(memory_format=torch.channels_last)
 
 
-def _layer(denser: float, cover: Tensor, airlight: Tensor) -> tuple[Tensor, Tensor]:
-    density, airlight = inside(denser * density_of(cover), airlight)
+def _layer(density: Tensor, airlight: Tensor) -> tuple[Tensor, Tensor]:
+    density, airlight = inside(density, airlight)
     return density[0, 0].float().cpu().clone(), airlight[0].float().cpu().clone()
 
 
