@@ -88,6 +88,7 @@ def sentence(capsys: pytest.CaptureFixture[str], *arguments: object, code: int =
 @pytest.mark.parametrize(
     ("line", "said"),
     [
+        ("synth", "--out PATH must be given"),
         ("synth --out d", "PHOTOS: name at least one folder, file or glob"),
         ("predict", "DETECTOR must be given (wisp predict --help)"),
         ("evaluate", "DETECTOR and --out PATH must be given"),
@@ -243,12 +244,12 @@ def test_ten_photos_of_mixed_sizes_are_trained_on_with_a_note(
     result = json.loads(shown.out.splitlines()[-1])
     assert result["lifting"]["looked_at"] == 5
     assert result["lifting"]["layers"] >= 1
-    few = [note for note in result["notes"] if "photos to learn from" in note]
+    few = [note for note in result["notes"] if "Photos to learn from" in note]
     assert few == [few[0]]
-    assert few[0].startswith("only 4 clean and 4 smoky photos to learn from")
+    assert few[0].startswith("Photos to learn from: 4 clean and 4 smoky.")
     assert few[0] in shown.err
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert "only 4 clean and 4 smoky photos" in page
+    assert "4 clean and 4 smoky. What is learned" in page
     assert 'id="layers"' in page
 
 

@@ -7,7 +7,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wisp.data import FEW_PHOTOS
 from wisp.jobs.train import samples
 from wisp.jobs.train.diffaugment import augment
 from wisp.jobs.train.ema import MovingAverage, average_decay
@@ -181,9 +180,9 @@ def test_a_discriminator_that_wins_for_long_is_noted_once() -> None:
 
 def test_few_photos_are_noted_once() -> None:
     health = Health()
-    assert health.check_photos({"clean": FEW_PHOTOS, "smoky": FEW_PHOTOS}) == []
-    (note,) = health.check_photos({"clean": FEW_PHOTOS, "smoky": 8})
-    assert note.startswith("only 8 smoky photos to learn from")
+    assert health.check_photos({"clean": 300, "smoky": 100}) == []
+    (note,) = health.check_photos({"clean": 300, "smoky": 8})
+    assert note.startswith("Photos to learn from: 8 smoky.")
     assert Health(**health.to_json()).check_photos({"clean": 8, "smoky": 8}) == []  # resumed
 
 

@@ -10,7 +10,6 @@ import io
 import json
 import math
 import os
-import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -35,12 +34,6 @@ _STOPPED = 130
 _AGAIN = {
     **dict.fromkeys(("synth", "compare"), "; repeat the command to go on"),
     **dict.fromkeys(("classify", "evaluate"), "; the same command begins anew"),
-}
-# What one types next, after a result in {run}.
-_NEXT = {
-    "train": "wisp synth CLEAN --model {run} --out dataset",
-    "synth": "wisp classify {run} --out runs/detector",
-    "classify": "wisp evaluate {run} REAL --out runs/eval",
 }
 _JSON = "Besides, --json prints one JSON object as the last line of stdout."
 _FOOTER = """
@@ -90,7 +83,7 @@ def _parse(name: str, arguments: Sequence[str]) -> Any:  # noqa: ANN401 - one of
     if kind is config.TrainConfig:
         kind, kinds = config.train_config_taking(_given(arguments)), config.train_kinds()
         others = ", ".join(f"{asked} {kinds[other]} --help" for other in kinds if other is not kind)
-        these = f"These are the flags of {kinds[kind]}; for others, and --reference, see {others}."
+        these = f"These are the flags of {kinds[kind]}; for others see {others}."
         words = f"{these}\n\n{words}"
         if kind is not config.train_config():
             asked = f"{asked} {kinds[kind]}"
@@ -162,21 +155,22 @@ def _run(name: str, arguments: Sequence[str], *, as_json: bool) -> int:
     keep_freed_memory()
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     result = getattr(api, name)(**values)
-    print(_told(name, result, as_json), file=sys.stdout, flush=True)  # noqa: T201
+    print(_told(result, as_json), file=sys.stdout, flush=True)  # noqa: T201
     # An interrupted detector can be used, but is not what was asked for.
     return _STOPPED if getattr(result, "stopped", None) == "interrupted" else 0
 
 
-def _told(name: str, result: Any, as_json: bool) -> str:  # noqa: ANN401 - any command's result
+def _told(result: Any, as_json: bool) -> str:  # noqa: ANN401 - any command's result
     """The result as JSON, or in lines that end with where to read more and what comes next."""
     if as_json:
         return json.dumps(_jsonable(result), ensure_ascii=False)
     lines = [result.summary()]
     run = getattr(result, "run", None)
     if isinstance(run, Path) and (run / "report.html").is_file() and not hasattr(result, "report"):
+        from wisp.report import next_command
+
         lines.append(f"report: {run / 'report.html'}")
-    if name in _NEXT:
-        lines.append(f"next: {_NEXT[name].format(run=shlex.quote(str(run)))}")
+        lines += [f"next: {command}" for command in (next_command(run),) if command]
     return "\n".join(lines)
 
 

@@ -59,8 +59,8 @@ class ClassifyConfig:
     """Any timm model."""
     weights: str = "imagenet"
     """imagenet (ships with wisp for the default backbone,
-    else the hub's), hub, none, or a file with torchvision,
-    timm or safetensors names."""
+    from the model hub for others), hub, none, or a file
+    with torchvision, timm or safetensors names."""
     finetune: Literal["head", "full"] = "full"
     """Train only the head on features computed once, or the whole network."""
     hidden: int = 0

@@ -44,8 +44,8 @@ class SynthConfig:
     Some of steam,blur,lowlight,overexposed,fog-lens."""
     source: Annotated[str | None, optional("X,Y,W,H")] = None
     """Box that all smoke rises from, such as a burner:
-    left, top, width and height as parts of the photo's,
-    such as 0.4,0.7,0.1,0.1. Default: smoke anywhere."""
+    left, top, width and height as fractions of the photo's
+    width and height: 0.4,0.7,0.1,0.1. Default: anywhere."""
     frames: int = 1
     """Frames of moving smoke, some 15 a second, in place of each smoky picture."""
     limit: Annotated[int | None, optional("INT")] = None
@@ -68,7 +68,7 @@ class SynthConfig:
     """Where to compute."""
     precision: Precision = "auto"
     """Arithmetic of a CycleGAN; auto is bfloat16 on GPUs
-    that have it and, for one that repaints, with AMX."""
+    that have it, and on processors with AMX if it repaints."""
 
     def __post_init__(self) -> None:
         normalise(self)

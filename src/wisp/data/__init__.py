@@ -8,7 +8,7 @@ batches from them. The loaders yield the same batches for any number of workers.
 from wisp.data.bank import BANK_FILE, LayerBank, Lift, write_bank
 from wisp.data.labelled import LabelledItem, LabelledSet, Split, sets_below
 from wisp.data.pairs import SmokePairs
-from wisp.data.photos import FEW_PHOTOS, doubt_of_few, find_photos
+from wisp.data.photos import doubt_of_few, find_photos
 from wisp.data.pictures import LabelledBatch, PictureDataset, read_squashed
 from wisp.data.streams import (
     CACHE_BYTES,
@@ -23,7 +23,6 @@ from wisp.data.unpaired import UnpairedFolders, find_shared
 __all__ = [
     "BANK_FILE",
     "CACHE_BYTES",
-    "FEW_PHOTOS",
     "LabelledBatch",
     "LabelledItem",
     "LabelledSet",

@@ -12,7 +12,7 @@ from wisp.rundir import RunDir
 
 # Their pictures are made ones. The demo's folder holds rendered photos as well, in place of real.
 _KINDS = frozenset({"train", "synth", "classify", "evaluate", "compare"})
-FEW_PHOTOS = 30
+_FEW = 60
 
 
 def find_photos(sources: Sequence[str | Path], besides: Path | None = None) -> list[ImageFile]:
@@ -46,12 +46,12 @@ def find_photos(sources: Sequence[str | Path], besides: Path | None = None) -> l
 
 def doubt_of_few(counts: Mapping[str, int]) -> list[str]:
     """What to say, if anything, of ``counts``, photos to learn from by domain or class."""
-    few = [f"{n} {kind}" for kind, n in counts.items() if n < FEW_PHOTOS]
+    few = [f"{n} {kind}" for kind, n in counts.items() if n < _FEW]
     if not few:
         return []
     return [
-        f"only {' and '.join(few)} photos to learn from: what is learned of so few holds for them "
-        "and little else; give hundreds, of as many places as possible"
+        f"Photos to learn from: {' and '.join(few)}. What is learned of so few holds for them "
+        "and little else; give hundreds, of as many places as possible."
     ]
 
 

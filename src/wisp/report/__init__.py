@@ -8,12 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from wisp.errors import InputError
-from wisp.report.compose import COMPOSERS, compose
+from wisp.report.compose import COMPOSERS, compose, next_command
 from wisp.report.page import render
 from wisp.report.read import RunFiles
 from wisp.rundir import RunDir, write_text
 
-__all__ = ["write_report"]
+__all__ = ["next_command", "write_report"]
 
 
 def write_report(run: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from wisp.report import contest, dataset, results, source, wording
 from wisp.report.comparison import load_comparison
@@ -21,6 +22,23 @@ RENDERED = (
     "This world is rendered: pans, food and smoke were drawn by a program. It shows that the whole "
     "loop works, not how a detector would do in your place."
 )
+
+
+_NEXT = {
+    "train": "wisp synth CLEAN --model {run} --out dataset",
+    "synth": "wisp classify {run} --out runs/detector",
+    "classify": "wisp evaluate {run} REAL --out runs/eval",
+}
+
+
+def next_command(path: Path) -> str:
+    """What one types after the run in ``path``; nothing where it is the last, or cannot go on."""
+    run = RunFiles(path)
+    if run.kind == "synth" and not load_dataset(run).divided:
+        return ""
+    # A name alone may be that of a model that ships, or look like a flag.
+    word = f"./{path}" if path.parent == Path() or str(path).startswith("-") else str(path)
+    return _NEXT.get(run.kind, "").format(run=shlex.quote(word))
 
 
 class Reporter:
@@ -41,7 +59,6 @@ class Reporter:
         *,
         evaluation: Evaluation | None = None,
         problems: Sequence[str] = (),
-        next_command: str = "",
     ) -> Page:
         """The page, with what every report ends with, and without the sections that are None."""
         said = self.run.json("banner.json")
@@ -57,14 +74,9 @@ class Reporter:
             [section for section in ends if section is not None],
             self._steps(evaluation),
             banner,
-            next_command,
+            next_command(self.run.path),
             problems,
         )
-
-    @property
-    def word(self) -> str:
-        """The run's path as one word of a command line."""
-        return shlex.quote(str(self.run.path))
 
     def dataset_sections(self) -> list[Section | None]:
         """Gallery, smoke, counts and probe of the data sets."""
@@ -190,7 +202,6 @@ def _detector(at: Reporter) -> Page:
             Tile("Threshold", wording.score(detector.threshold), rule),
         ],
         [detector_section(at.run, detector), *at.dataset_sections()],
-        next_command=f"wisp evaluate {at.word} REAL_PHOTOS --out EVALUATION",
     )
 
 
@@ -218,7 +229,6 @@ def _dataset(at: Reporter) -> Page:
         Verdict(headline, [lead], dataset.split_caveats(made)),
         tiles,
         at.dataset_sections(),
-        next_command=f"wisp classify {at.word} --out DETECTOR" if made.divided else "",
     )
 
 
@@ -257,7 +267,6 @@ def _training(at: Reporter) -> Page:
         Verdict(kind.title, lead, training.notes),
         tiles,
         [*lifted_sections(run, at.pictures), smoke],
-        next_command=f"wisp synth PHOTOS --model {at.word} --out DATASET",
     )
 
 

@@ -60,10 +60,12 @@ def gap_section(evaluation: Evaluation, promised: Validation) -> Section | None:
         rows.append(("Balanced accuracy", balanced, measures.balanced_accuracy))
     lost = auroc.value - measures.auroc.value
     if (auroc.lower_end or 0.0) <= 0.5:
+        between = f" ({wording.interval(auroc)})" if auroc.has_interval else ""
+        below = auroc.high is not None and auroc.high < 0.5
         sentence = (
-            f"On its own synthetic photos it scores {wording.score(auroc.value)} "
-            f"({wording.interval(auroc)}), which guessing could as well: they are too few or too "
-            "hard to promise anything."
+            f"On its own synthetic photos it scores {wording.score(auroc.value)}{between}, "
+            f"{'less than' if below else 'which may be no more than'} guessing does: that promises "
+            "nothing."
         )
     elif lost > 0.1:
         sentence = (

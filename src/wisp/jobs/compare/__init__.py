@@ -241,7 +241,9 @@ def _result(
         auroc[row["set"]][row["model"]] = Interval(**row["auroc"])
     for row in found["differences"]:
         margin[row["set"]][row["model"]] = Interval(**row["auroc"])
-    notes = []
+    detectors = [chain.detector for seeds in chains.values() for chain in seeds.values()]
+    notes = [note for path in detectors for note in read_json(path / "result.json")["notes"]]
+    notes = list(dict.fromkeys(notes))
     if config.seeds == 1:
         notes.append(
             "One seed: the intervals are over groups of photos only; how much another training "

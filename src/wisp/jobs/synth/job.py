@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from wisp.config import Precision, SynthConfig, defaults, parse_strength, to_json
-from wisp.data import doubt_of_few, find_photos
+from wisp.data import find_photos
 from wisp.engine import precision_so_far, torch_threads
 from wisp.errors import InputError, StoppedError
 from wisp.images import Skipped, UnreadableImageError, scan
@@ -71,8 +71,6 @@ class SynthResult:
                 "no file name says which photos show one place (PLACE__0001.jpg), so only near "
                 "copies were kept together; --group-by folder, or a regular expression, says more"
             )
-        if self.photos > 1:  # of one, a look is wanted and no data set
-            lines += doubt_of_few({"clean": self.photos})
         if self.negatives:
             lines.append(f"look-alikes among the clean pictures: {self.negatives}")
         if self.faint:

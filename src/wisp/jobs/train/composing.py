@@ -85,9 +85,9 @@ class ComposingTrainer(AdversarialTrainer):
         return {"generator": self.config.generator, "backbone": self.networks.backbone.name}
 
     def note(self, means: Mapping[str, float]) -> str:
-        """How far the smoke that F finds is from what was laid, and the discriminators."""
+        """The losses of F, on the smoke that was laid, and of the discriminators."""
         return (
-            f"smoke found is off by {means['lifted']:.3f}, discriminators "
+            f"loss of finding smoke {means['lifted']:.3f}, discriminators "
             f"{means['discriminator_smoky']:.2f} {means['discriminator_clean']:.2f}"
         )
 
@@ -211,8 +211,9 @@ class ComposingTrainer(AdversarialTrainer):
         return pictures, opacity
 
     def samples(self, clean: Tensor, smoky: Tensor) -> Sampled:
-        """A row per photo: clean, two smokes over it, the mask of the second, without it again;
-        smoky, without its smoke."""
+        """A row per photo: clean, two smokes over it as they are learned (in use the first draw is
+        not always kept, and denser), the mask of the second, without it again; smoky, without its
+        smoke."""
         first, _ = self._added(clean, "first")
         second, opacity = self._added(clean, "second")
         mask = F.interpolate(opacity, clean.shape[-2:], mode="bilinear", align_corners=False)
