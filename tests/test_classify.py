@@ -2,6 +2,7 @@ import csv
 import importlib
 import itertools
 import json
+import re
 import shutil
 
 import numpy as np
@@ -347,9 +348,12 @@ def test_one_photo_on_both_sides_is_refused(tmp_path):
     result = classify.run(config(tmp_path / "set", tmp_path / "run2", split="group", steps=1))
     assert result.validation_groups < 5
     few, note = result.notes
-    clean, smoky = (int(word) for word in few.split() if word.isdigit())
+    clean, smoky = map(int, re.findall(r"\d+", few))
     assert 2 * (clean + smoky) == result.training_images > 0  # every photo lies there twice
-    assert few.startswith(f"only {clean} clean and {smoky} smoky") and few in result.summary()
+    assert (
+        few.startswith(f"Photos to learn from: {clean} clean and {smoky} smoky")
+        and few in result.summary()
+    )
     assert note.startswith(f"Validation rests on too few places ({result.validation_groups}; 5")
     assert note in result.summary()
 

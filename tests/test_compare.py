@@ -294,6 +294,7 @@ def test_a_training_stopped_by_ctrl_c_is_done_again(photos, tmp_path, monkeypatc
     result = compare.run(config)
     assert read_json(result.run / "seed-0/procedural/detector/result.json")["stopped"] == "finished"
     assert "One seed: the intervals are over groups of photos only" in result.summary()
+    assert "Validation rests on too few places" in result.summary()
     assert read_json(result.run / "compare.json")["distance_and_detection"]["value"] is None
 
 
