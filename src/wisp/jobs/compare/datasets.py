@@ -23,7 +23,6 @@ from wisp.jobs.synth.render import (
     Row,
     add_condition,
     faint_count,
-    layers_for,
     lookalike_parents,
     metadata_row,
     quality_of,
@@ -141,7 +140,6 @@ def _collect(config: SynthConfig, smoky: str, photos: Photos) -> None:
     start_s = time.monotonic()
     clean, real = plan_real(config, smoky, photos)
     folder = _begin(config)
-    layers = layers_for(config)
     records = [photo.record() for photo in [*clean, *real]]
     folder.write_inputs(records, parents=lookalike_parents(config))
     jobs = [(photo, "clean", photo.clean_file(), photo.path) for photo in clean]
@@ -166,11 +164,8 @@ def _collect(config: SynthConfig, smoky: str, photos: Photos) -> None:
                 metadata_row(config, photo, name, label, model=REAL, condition=condition, **unknown)
             ]
         write_bytes(folder.path / name, encode_jpeg(image, quality))
-        row = metadata_row(config, photo, name, label)
-        return [
-            row,
-            *write_negative(config, folder.path, photo, np.asarray(image), quality, layers),
-        ]
+        row, pixels = metadata_row(config, photo, name, label), np.asarray(image)
+        return [row, *write_negative(config, folder.path, photo, pixels, quality)]
 
     rows: list[Row] = []
     with (

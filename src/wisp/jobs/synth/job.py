@@ -26,7 +26,7 @@ from wisp.jobs.synth.annotations import write_boxes, write_card, write_metadata
 from wisp.jobs.synth.gallery import write_gallery
 from wisp.jobs.synth.plan import Photo, make_plan
 from wisp.jobs.synth.probe import measure_fingerprint
-from wisp.jobs.synth.render import Job, Row, faint_count, layers_for, parents_of, render_photo
+from wisp.jobs.synth.render import Job, Row, faint_count, parents_of, render_photo
 from wisp.manifest import are_named
 from wisp.models import SmokeModel, load
 from wisp.progress import counted, format_duration, progress, say
@@ -98,7 +98,6 @@ def run(config: SynthConfig) -> SynthResult:
     model = _load_model(config, begun_with or config.precision)
     _repeat_doubts(config)
     reconstruct = _reconstructs(config, model)
-    layers = layers_for(config)
     workers = config.workers or os.cpu_count() or 1
     files = find_photos(config.photos, besides=config.out)
     scanned, skipped = scan(files, workers, "reading photos")
@@ -119,7 +118,7 @@ def run(config: SynthConfig) -> SynthResult:
     )
     _write_inputs(folder, config, photos, skipped)
 
-    job = Job(config, folder.path, model, reconstruct, layers)
+    job = Job(config, folder.path, model, reconstruct)
     bad = _render_all(job, photos, finished, journal, workers)
     photos = [photo for photo in photos if photo.path not in {b.path for b in bad}]
     if not photos:

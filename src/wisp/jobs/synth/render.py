@@ -50,24 +50,16 @@ class Job:
     out: Path
     model: SmokeModel
     reconstruct: bool
-    layers: Sequence[LiftedLayer] = ()
-    """Real smoke that lends steam its folds, see :func:`layers_for`."""
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
     """Once set no further picture with smoke is written, not even of a photo that is begun."""
 
 
-def layers_for(config: SynthConfig) -> Sequence[LiftedLayer]:
-    """The layers that the look-alikes of ``config`` need: those that ship with wisp, for steam.
-
-    Raises InputError where they are needed and not installed.
-    """
-    return shipped_layers() if "steam" in parse_negatives(config.negatives) else ()
-
-
 def lookalike_parents(config: SynthConfig) -> dict[str, Path]:
     """Where the look-alikes of ``config`` come from, for ``inputs.json``: the photos that lent
-    steam its folds count as seen."""
-    return {"lookalikes": shipped.resolve("layered")} if layers_for(config) else {}
+    steam its folds count as seen. Raises InputError where their layers are not installed."""
+    if "steam" not in parse_negatives(config.negatives):
+        return {}
+    return {"lookalikes": shipped.resolve("layered")}
 
 
 def parents_of(config: SynthConfig) -> dict[str, Path]:
@@ -101,9 +93,7 @@ def render_photo(job: Job, photo: Photo) -> list[Row]:
     rows = [metadata_row(job.config, photo, photo.clean_file(), "clean")]
     pixels = _pixels(image)
     del image
-    rows += write_negative(
-        job.config, job.out, photo, pixels, quality, job.layers, repaint, job.model
-    )
+    rows += write_negative(job.config, job.out, photo, pixels, quality, repaint, job.model)
     for copy in range(1, job.config.per_photo + 1):
         last = copy == job.config.per_photo
         rows += _render_smoky(job, photo, copy, pixels if last else pixels.copy(), quality)
@@ -132,14 +122,13 @@ def write_negative(
     photo: Photo,
     pixels: NDArray[np.uint8],
     quality: int | JpegRecipe,
-    layers: Sequence[LiftedLayer],
     repaint: Callable[[Image.Image], Image.Image] | None = None,
     model: SmokeModel | None = None,
 ) -> list[Row]:
     """Write the look-alike of ``photo`` that ``config`` asks for; its row, or none if it does not.
 
-    ``pixels`` are kept; ``layers`` are those of :func:`layers_for`, but every third steam is of
-    the ``model``'s own smoke, if it has any. ``repaint`` sends a picture through a generator pair.
+    ``pixels`` are kept. Steam has the folds of smoke that ships, every third that of ``model``'s
+    own, if it has any. ``repaint`` sends a picture through a generator pair.
     That comes last, as with the smoky pictures: a blur over a generator's traces, or traces over a
     blur, would give the class away.
     """
@@ -148,8 +137,10 @@ def write_negative(
         return []
     kind, seed = drawn
     changed = pixels.copy()
-    if kind == "steam" and model is not None and seed % 3 == 0:
-        layers = model.layers(pixels, seed) or layers
+    layers: Sequence[LiftedLayer] = ()
+    if kind == "steam":
+        own = model.layers(pixels, seed) if model is not None and seed % 3 == 0 else ()
+        layers = own or shipped_layers()
     _add_lookalike(kind, changed, seed, layers)
     image = Image.fromarray(changed)
     if repaint is not None:
