@@ -28,7 +28,7 @@ from wisp.networks.lifter import LayerDecoder, inside, mirrored, seen
 from wisp.networks.weights import weights_of
 from wisp.smoke import LiftedLayer, RandomSmoke, RowBlocks, opacity
 from wisp.smoke.noise import Dice
-from wisp.smoke.optics import density_of
+from wisp.smoke.optics import density_of, take_off
 from wisp.smoke.procedural import scene_of, size_of, thumbnail
 from wisp.smoke.visibility import (
     LARGE,
@@ -39,7 +39,8 @@ from wisp.smoke.visibility import (
 )
 
 _BLOCK_ROWS = 128
-_LEAST_TRANSMISSION = 0.1
+_AIRLIGHT_ERROR = 0.3
+"""Of F, as a part of what scenes vary by."""
 _LENT = 3
 _DENSER = 1.3
 """Times the density that G learned to make, so that it is seen. Trained with such amounts, G
@@ -136,18 +137,17 @@ class ComposedModel(DrawnModel):
 
 
 def _take_off(pixels: NDArray[np.uint8], density: Tensor, airlight: Tensor) -> None:
-    """(I - α·A) / max(1 - α, 0.1) over ``pixels`` [H, W, 3] in place, in blocks of rows."""
-    height, width = pixels.shape[:2]
-    tau, light = RowBlocks(density, height, width), RowBlocks(airlight, height, width)
+    """The scene behind the smoke over ``pixels`` [H, W, 3], in place, in blocks of rows."""
     image = torch.from_numpy(pixels)
-    for top in range(0, height, _BLOCK_ROWS):
-        bottom = min(height, top + _BLOCK_ROWS)
-        left = torch.exp(-tau(top, bottom))[..., None]
-        colour = light(top, bottom).permute(1, 2, 0).add(1).mul(127.5)
-        rows = (image[top:bottom].float() - (1 - left) * colour) / left.clamp(
-            min=_LEAST_TRANSMISSION
-        )
-        image[top:bottom] = rows.round_().clamp_(0, 255).to(torch.uint8)
+    clear = torch.exp(-2 * density)
+    mean = (clear * thumbnail(image, density.shape)).sum((1, 2), keepdim=True) / clear.sum()
+    tau, light = (RowBlocks(field, *pixels.shape[:2]) for field in (density, airlight))
+    for top in range(0, len(image), _BLOCK_ROWS):
+        rows = image[top : top + _BLOCK_ROWS]
+        bottom = top + len(rows)
+        smoky, cover = rows.permute(2, 0, 1) / 127.5 - 1, opacity(tau(top, bottom))
+        scene = take_off(smoky, cover, light(top, bottom), mean, _AIRLIGHT_ERROR)
+        rows[:] = scene.add(1).mul(127.5).round_().clamp_(0, 255).permute(1, 2, 0)
 
 
 def load_composing(

@@ -35,6 +35,20 @@ def add_smoke(
     return torch.lerp(image, airlight.expand_as(image), opacity(density, strength))
 
 
+def take_off(
+    image: Tensor, smoke_opacity: Tensor, airlight: Tensor, mean: Tensor, error: float = 0.0
+) -> Tensor:
+    """The scene behind smoke of opacity α in [0, 1); all arguments broadcast, colours in one unit.
+
+    Wiener's filter: J = μ + (I - α·A - t·μ)·t / (t² + (e·α)²), t = 1 - α, for scenes that vary
+    around ``mean`` and airlights known to ``error``, a part of that variation. Without error the
+    inverse of :func:`add_smoke`, which before dense smoke is the error many times: J tends to μ.
+    """
+    left = 1 - smoke_opacity
+    varies = image - smoke_opacity * airlight - left * mean
+    return mean + varies * left / (left**2 + (error * smoke_opacity) ** 2)
+
+
 def coverage(smoke_opacity: Tensor, level: float = 0.1) -> float:
     """Part of the pixels whose opacity is above ``level``."""
     return float((smoke_opacity > level).float().mean())
