@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
+from scenes import tau_of
 from synthesis import rows_of
 from wisp import load
 from wisp.config import SynthConfig
@@ -44,7 +45,7 @@ class CoarseLiftedSmoke(LiftedSmoke):
 
 def clouds():
     drawn = [ProceduralSmoke(grid_px=96).layer(SCENE, draws(n)) for n in range(6)]
-    return [LiftedLayer(one.density_rows(0, 90), one.airlight_rows(0, 90)) for one in drawn]
+    return [LiftedLayer(tau_of(one), one.airlight_rows(0, 90)) for one in drawn]
 
 
 SMOKES = {
@@ -57,9 +58,7 @@ every_kind = pytest.mark.parametrize("smoke", SMOKES.values(), ids=SMOKES)
 
 
 def opacities(smoke, seed, frames):
-    return [
-        opacity(layer.density_rows(0, 90)) for layer in sequence(smoke, SCENE, draws(seed), frames)
-    ]
+    return [opacity(tau_of(layer)) for layer in sequence(smoke, SCENE, draws(seed), frames)]
 
 
 def change(one, two):
@@ -131,7 +130,7 @@ def test_moving_smoke_stays_at_its_source(seed, y, height):
     box = SourceBox(0.4, y, 0.2, height)
     for smoke in SMOKES.values():
         for tau in sequence(smoke.rising_from(box), SCENE, draws(seed), 7):
-            rows = tau.density_rows(0, 90)
+            rows = tau_of(tau)
             assert float(rows[int(np.ceil((y + height) * 90)) :].sum()) == 0
             assert float(rows[int(y * 90) : int((y + height) * 90) + 1].max()) > 0.5
 
@@ -142,7 +141,7 @@ def test_finer_detail_rises_with_the_smoke():
         [LiftedLayer(torch.full((40, 60), 1.0), torch.zeros(3, 40, 60))], mixed=0, distant=0
     )
     first, second = sequence(smoke, torch.zeros(3, 800, 1200), draws(3), 2)
-    one, two = first.density_rows(300, 500), second.density_rows(300, 500)
+    one, two = tau_of(first)[300:500], tau_of(second)[300:500]
     risen = [change(one[20 + n : 180 + n], two[20:180]) for n in range(20)]
     assert int(np.argmin(risen)) >= 3
     assert min(risen) < 0.7 * risen[0]

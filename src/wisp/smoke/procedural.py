@@ -66,24 +66,8 @@ class SmokeLayer:
     def changed(self, grid_density: Tensor, grid_airlight: Tensor, risen: float) -> SmokeLayer:
         """The same smoke at another time, ``risen`` since."""
         return SmokeLayer(
-            grid_density,
-            grid_airlight,
-            self.tile,
-            self.height,
-            self.width,
-            self.scatter,
-            risen,
+            grid_density, grid_airlight, self.tile, self.height, self.width, self.scatter, risen
         )
-
-    def density_rows(self, top: int, bottom: int) -> Tensor:
-        """τ [bottom - top, width] of the rows from ``top`` to below ``bottom``."""
-        first = top // BLOCK_ROWS * BLOCK_ROWS
-        blocks = [self._tau(*block, 0, self.width) for block in self._blocks(first, bottom)]
-        return torch.cat(blocks)[top - first : bottom - first]
-
-    def _blocks(self, top: int, bottom: int) -> list[tuple[int, int]]:
-        """First row and one past the last of each block from ``top``, until ``bottom`` is in."""
-        return [(row, min(self.height, row + BLOCK_ROWS)) for row in range(top, bottom, BLOCK_ROWS)]
 
     def _tau(self, top: int, bottom: int, left: int, right: int) -> Tensor:
         """τ of one block of rows, in the columns from ``left`` to before ``right``."""
@@ -116,7 +100,8 @@ class SmokeLayer:
         airlight = RowBlocks(grid_airlight, self.height, self.width)
         mask = torch.zeros(self.height, self.width, dtype=torch.uint8)
         kept = torch.zeros(self.height, self.width) if keep_density else None
-        for top, bottom in self._blocks(0, self.height):
+        for top in range(0, self.height, BLOCK_ROWS):
+            bottom = min(self.height, top + BLOCK_ROWS)
             left, right = self._density.columns(top, bottom)
             if left == right or strength == 0:
                 continue

@@ -175,8 +175,7 @@ class ComposingTrainer(AdversarialTrainer):
 
     def _added(self, photos: Tensor, key: str) -> tuple[Tensor, Tensor]:
         """``photos`` [N, 3, S, S] under smoke, and its opacity in them, on the CPU."""
-        adder = self.generators_in_use()["clean_to_smoky"]
-        assert isinstance(adder, SmokeAdder)
+        adder = self.in_use("clean_to_smoky", SmokeAdder)
         draws = seeded_generator(self.config.seed, "sample", key)
 
         def under_smoke(given: Tensor, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -187,8 +186,7 @@ class ComposingTrainer(AdversarialTrainer):
 
     def _cleared(self, photos: Tensor) -> tuple[Tensor, Tensor]:
         """``photos`` [N, 3, S, S] without the smoke that F finds, and its opacity, on the CPU."""
-        lifter = self.generators_in_use()["smoky_to_clean"]
-        assert isinstance(lifter, LayerDecoder)
+        lifter = self.in_use("smoky_to_clean", LayerDecoder)
 
         def without_smoke(given: Tensor, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
             found, airlight = lifter.decode(maps)

@@ -116,8 +116,7 @@ class CycleGanTrainer(AdversarialTrainer):
 
     def samples(self, clean: Tensor, smoky: Tensor) -> Sampled:
         """A row per photo: there and back, in both directions."""
-        nets = self.generators_in_use()
-        to_smoky, to_clean = nets["clean_to_smoky"], nets["smoky_to_clean"]
+        to_smoky, to_clean = (self.in_use(name, nn.Module) for name in self.generators)
         from_clean = there_and_back(to_smoky, to_clean, clean, self.engine)
         from_smoky = there_and_back(to_clean, to_smoky, smoky, self.engine)
         faults = {"smoky": fault_of(from_clean), "clean": fault_of(from_smoky)}
@@ -125,7 +124,7 @@ class CycleGanTrainer(AdversarialTrainer):
 
     def to_smoky(self, clean: Tensor) -> Tensor:
         """Through the generator in use."""
-        return translate(self.generators_in_use()["clean_to_smoky"], clean, self.engine)
+        return translate(self.in_use("clean_to_smoky", nn.Module), clean, self.engine)
 
     def train_step(self, batch: Batch) -> None:
         """One optimizer step on ``clean`` and ``smoky`` [B, 3, S, S] in [-1, 1] on the device.

@@ -13,7 +13,6 @@ from wisp import losses
 from wisp.config import LayeredConfig
 from wisp.data import SmokePairs, StepLoader
 from wisp.engine import Engine
-from wisp.jobs.train.ema import MovingAverage
 from wisp.jobs.train.photos import Photos, load_middle
 from wisp.jobs.train.samples import Sampled, columns, silence_of
 from wisp.jobs.train.trainer import Batch, Trainer
@@ -38,15 +37,11 @@ class LayeredTrainer(Trainer):
     config: LayeredConfig
 
     def __init__(self, config: LayeredConfig, engine: Engine, backbone: Backbone) -> None:
-        super().__init__(config, engine, LOSS_NAMES)
-        self.lifter = SmokeLifter(backbone).to(  # type: ignore[call-overload]
-            engine.device, memory_format=torch.channels_last
-        )
-        self.networks = nn.ModuleDict({"lifter": self.lifter})
+        self.lifter = lifter = SmokeLifter(backbone)
         # A short training must forget its beginning: the average spans a tenth of it.
         decay = min(config.ema, 1 - 10 / max(11, config.steps))
-        lifter = self.lifter
-        self.averages = {"lifter": MovingAverage(lifter, decay)} if config.ema > 0 else {}
+        networks = nn.ModuleDict({"lifter": lifter})
+        super().__init__(config, engine, LOSS_NAMES, networks, {"lifter": decay})
         parts: dict[str, dict[str, nn.Module]] = {
             "decoder": {"blocks": lifter.blocks, "head": lifter.head},
             "backbone": {"backbone": lifter.backbone},
@@ -75,9 +70,7 @@ class LayeredTrainer(Trainer):
 
     def lifter_in_use(self) -> SmokeLifter:
         """R as it is to be used: averaged where there is an average."""
-        network = self.averages["lifter"].network if self.averages else self.lifter
-        assert isinstance(network, SmokeLifter)
-        return network.eval()
+        return self.in_use("lifter", SmokeLifter).eval()
 
     def train_step(self, batch: Batch) -> None:
         """One optimizer step on ``clean``, and ``veiled`` [B, 3, S, S] with the ``opacity``

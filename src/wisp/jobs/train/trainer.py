@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from wisp.jobs.train.photos import Photos
 from wisp.jobs.train.samples import Sampled
 from wisp.jobs.train.schedule import learning_rate_factor
 
+Network = TypeVar("Network", bound=nn.Module)
 Batch = Mapping[str, Tensor]
 Optimizers = dict[str, tuple[torch.optim.Optimizer, list[str]]]
 """Each optimizer with the names of its parameters, in its order."""
@@ -32,13 +33,27 @@ class Trainer(abc.ABC):
 
     kind: ClassVar[str]
     """What ``--model`` calls it."""
-    networks: nn.Module
-    averages: dict[str, MovingAverage]
     optimizers: Optimizers
     """By name."""
 
-    def __init__(self, config: TrainConfig, engine: Engine, loss_names: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        engine: Engine,
+        loss_names: tuple[str, ...],
+        networks: nn.Module,
+        averages: Mapping[str, float],
+    ) -> None:
+        """``networks`` go to the device; some are averaged, with the decay in ``averages`` > 0."""
         self.config, self.engine, self.loss_names = config, engine, loss_names
+        self.networks = networks.to(  # type: ignore[call-overload]
+            engine.device, memory_format=torch.channels_last
+        )
+        self.averages = {
+            name: MovingAverage(self.networks.get_submodule(name), decay)
+            for name, decay in averages.items()
+            if decay > 0
+        }
         self.step = 0
         self.loss_sums = torch.zeros(len(self.loss_names), device=engine.device)
         self.loss_count = 0
@@ -78,6 +93,13 @@ class Trainer(abc.ABC):
 
     def load_extra_state(self, tensors: Mapping[str, Tensor]) -> None:  # noqa: B027 - may do nothing
         """Take up what :meth:`extra_state` gave, which is among ``tensors``."""
+
+    def in_use(self, name: str, kind: type[Network]) -> Network:
+        """A network as it is to be used: averaged where there is an average."""
+        average = self.averages.get(name)
+        network = average.network if average else self.networks.get_submodule(name)
+        assert isinstance(network, kind)
+        return network
 
     def _adam(
         self,
