@@ -127,18 +127,11 @@ def _run(config: DemoConfig) -> DemoResult:
 
     say("4/6  Making labelled data sets, with the CycleGAN's smoke and with layers of real smoke")
     clean = (str(out / "world" / "clean"),)
-    sets = [
-        synth.run(
-            SynthConfig(
-                clean,
-                out=out / name,
-                model=model,
-                seed=config.seed,
-                device=config.device,
-            )
-        )
-        for name, model in (("dataset", str(gan.run)), ("dataset-layered", "layered"))
-    ]
+    drawn = SynthConfig(
+        clean, out=out / "dataset-layered", per_photo=2, seed=config.seed, device=config.device
+    )
+    learned = dataclasses.replace(drawn, out=out / "dataset", model=str(gan.run))
+    sets = [synth.run(learned), synth.run(drawn)]
     for made in sets:
         write_report(made.run)
 
