@@ -4,7 +4,7 @@
 
 The photos are those of `wisp demo`, CC0 or in the public domain (src/wisp/demonstration/photos says
 whose). Columns of the first: the photo, layered smoke as it ships (seed 0), smoke of the CycleGAN
-`runs/gan` (`wisp train`, seed 1). Columns of the second: the photo and the CycleGAN's seeds 0 to 4.
+`runs/gan` (`wisp train`, seed 1). Two rows of the second: the photo and the CycleGAN's seeds 0 to 14.
 None was left out.
 """
 
@@ -18,7 +18,8 @@ from PIL import Image
 import wisp
 from wisp.demonstration.first import PHOTOS
 
-TILE_PX, GAP_PX = (240, 160), 4
+TILE_PX, GAP_PX = (180, 120), 4
+ROW = 8
 HERE = Path(__file__).parent
 
 
@@ -45,9 +46,12 @@ def main(run: Path) -> None:
     sheet(
         [list(column) for column in zip(*first, strict=True)], HERE / "before-after.jpg", (280, 187)
     )
-    second = [
-        [photo, *(gan.add_smoke(photo, seed=seed).image for seed in range(5))] for photo in photos
+    drawn = [
+        picture
+        for photo in photos
+        for picture in (photo, *(gan.add_smoke(photo, seed=seed).image for seed in range(15)))
     ]
+    second = [drawn[start : start + ROW] for start in range(0, len(drawn), ROW)]
     sheet(second, HERE / "cyclegan.jpg", TILE_PX)
 
 

@@ -86,3 +86,13 @@ def test_the_first_pictures_show_smoke_and_tell_both_from_each_other(tmp_path, c
         assert re.search(rf"{name}.jpg +0\.\d\d  clean", said)
         assert re.search(rf"{name}-smoky.jpg +0\.\d\d  smoky", said)
     assert Image.open(sheet).size == (3 * 406 - 6, 2 * 273 - 6)
+
+
+def test_the_first_pictures_are_judged_on_the_device_that_was_named(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "wisp.jobs.predict.run",
+        lambda config: asked.append(config.device) or SimpleNamespace(rows=[]),
+    )
+    first_pictures(tmp_path / "first", 0, "mps")
+    assert asked == ["mps"]
