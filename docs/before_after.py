@@ -4,8 +4,8 @@
 
 The photos are those of `wisp demo`, CC0 or in the public domain (src/wisp/demonstration/photos says
 whose). Columns of the first: the photo, layered smoke as it ships (seed 0), smoke of the CycleGAN
-`runs/gan` (`wisp train`, seed 1). Two rows of the second: the photo and the CycleGAN's seeds 0 to 14.
-None was left out.
+`runs/gan` (`wisp train`, seed 1). Two rows each of the second: the photo, the CycleGAN's seeds 0 to
+14. None was left out.
 """
 
 from __future__ import annotations
