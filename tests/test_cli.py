@@ -115,9 +115,12 @@ def test_what_comes_next_can_be_typed(kind, name, tmp_path, monkeypatch):
     rows = "".join(f'{{"split": "{split}"}}\n' for split in ("train", "validation"))
     Path(name, "metadata.jsonl").write_text(rows)
     Path(name, "report.html").touch()
+    for taken in ("dataset", "runs/detector", "runs/detector-2", "runs/eval"):
+        Path(taken).mkdir(parents=True)
     told = cli._told(SimpleNamespace(summary=str, run=Path(name)), as_json=False)
     _, command, *arguments = shlex.split(told.splitlines()[-1].removeprefix("next: "))
-    assert name in str(dataclasses.asdict(cli._parse(command, arguments)))
+    config = dataclasses.asdict(cli._parse(command, arguments))
+    assert name in str(config) and not config["out"].exists()
     assert not {"layered", "-x", "-x/y"} & set(arguments)
 
 

@@ -25,20 +25,25 @@ RENDERED = (
 
 
 _NEXT = {
-    "train": "wisp synth CLEAN --model {run} --out dataset",
-    "synth": "wisp classify {run} --out runs/detector",
-    "classify": "wisp evaluate {run} REAL --out runs/eval",
+    "train": ("wisp synth CLEAN --model {run} --out {out}", "dataset"),
+    "synth": ("wisp classify {run} --out {out}", "runs/detector"),
+    "classify": ("wisp evaluate {run} REAL --out {out}", "runs/eval"),
 }
 
 
 def next_command(path: Path) -> str:
     """What one types after the run in ``path``; nothing where it is the last, or cannot go on."""
     run = RunFiles(path)
-    if run.kind == "synth" and not load_dataset(run).divided:
+    command, out = _NEXT.get(run.kind, ("", ""))
+    if not command or (run.kind == "synth" and not load_dataset(run).divided):
         return ""
+    free, number = out, 1
+    while Path(free).exists():
+        number += 1
+        free = f"{out}-{number}"
     # A name alone may be that of a model that ships, or look like a flag.
     word = f"./{path}" if path.parent == Path() or str(path).startswith("-") else str(path)
-    return _NEXT.get(run.kind, "").format(run=shlex.quote(word))
+    return command.format(run=shlex.quote(word), out=free)
 
 
 class Reporter:

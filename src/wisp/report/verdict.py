@@ -215,10 +215,10 @@ def _caveats(evaluation: Evaluation, synthetic_auroc: float | None) -> list[str]
         )
     said += _flaws(evaluation)
     if usual and evaluation.tally and (evaluation.tally.fpr or 0) > MANY_FALSE_ALARMS:
-        few = "" if "fpr" in measures.threshold_source else ", and classify --threshold fpr05"
+        rule = "" if "fpr" in measures.threshold_source else "wisp classify --threshold fpr05, "
         said.append(
-            "Against false alarms help clean photos of more places to learn from, with look-alikes "
-            f"(wisp synth --negatives steam){few}."
+            f"Against false alarms help {rule}clean photos of more places to learn from, and "
+            "look-alikes among them (wisp synth --negatives steam)."
         )
     if auroc.value is not None and (synthetic_auroc or 0.0) - auroc.value > 0.1:
         said.append(

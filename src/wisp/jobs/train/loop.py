@@ -59,7 +59,7 @@ def run(config: TrainConfig) -> TrainResult:
 def _run_to_resume(config: TrainConfig) -> RunDir:
     assert config.resume is not None
     given = [
-        flag_of(field.name)
+        field.name.upper() if field.name in ("clean", "smoky") else flag_of(field.name)
         for field in dataclasses.fields(config)
         if field.name != "resume" and getattr(config, field.name) != field.default
     ]
@@ -68,7 +68,7 @@ def _run_to_resume(config: TrainConfig) -> RunDir:
     if given:
         raise InputError(
             f"--resume reads everything from {config.resume}; leave out what else is given "
-            f"({given[0]}), or begin a new run"
+            f"({', '.join(given)}), or begin a new run"
         )
     return RunDir.open(config.resume, "train", "--resume")
 

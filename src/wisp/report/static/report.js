@@ -98,7 +98,7 @@
       const alarms = above(negative, at);
       const words = [];
       if (positive.length) words.push(`finds ${found} of ${positive.length} (${percent(found, positive.length)}), misses ${positive.length - found}`);
-      if (negative.length) words.push(`raises ${alarms} false alarms on ${negative.length} (${percent(alarms, negative.length)})`);
+      if (negative.length) words.push(`raises ${alarms} false alarm${alarms === 1 ? "" : "s"} on ${negative.length} (${percent(alarms, negative.length)})`);
       explorer.querySelector(".explorer-words").textContent = `At ${at.toFixed(2)} it ${words.join(" and ")}.`;
       const cells = { pp: [found, positive.length], pn: [positive.length - found, positive.length], np: [alarms, negative.length], nn: [negative.length - alarms, negative.length] };
       for (const cell of all("[data-cell]", section)) {
