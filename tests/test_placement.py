@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
+from scenes import tau_of
 from wisp import load
 from wisp.config import SynthConfig, parse_source
 from wisp.data import Lift, write_bank
@@ -42,7 +43,7 @@ def cloud(seed=0, height=64, width=96):
     """A layer of torn smoke of one colour, with none at its left."""
     noise = ProceduralSmoke(shapes=("bank",), weights=(1.0,), grid_px=96)
     drawn = noise.layer(torch.zeros(3, height, width), draws(seed))
-    density = drawn.density_rows(0, height) * (torch.linspace(-0.3, 1, width).clamp(min=0))
+    density = tau_of(drawn) * (torch.linspace(-0.3, 1, width).clamp(min=0))
     return LiftedLayer(density, torch.full((3, height, width), 0.5))
 
 
@@ -51,7 +52,7 @@ SMOKES = {"procedural": ProceduralSmoke(), "layered": LiftedSmoke([cloud(n) for 
 
 def drawn(smoke, box, seed, height=150, width=200):
     scene = torch.full((3, height, width), -0.5)
-    return smoke.rising_from(box).layer(scene, draws(seed)).density_rows(0, height)
+    return tau_of(smoke.rising_from(box).layer(scene, draws(seed)))
 
 
 @pytest.mark.parametrize("kind", SMOKES)

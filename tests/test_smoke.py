@@ -341,4 +341,6 @@ def test_detail_interpolates_its_tile_and_rows_do_not_depend_on_the_block_they_a
     expected = 1 + 0.055 * float(down @ corner @ across)
     assert float(detail(64, 75, 0, width)[row - 64, column]) == pytest.approx(expected, abs=1e-5)
     assert not Detail(tile, 240, 320).visible
-    assert torch.equal(detail(64, 71, 0, width), detail(64, 75, 0, width)[:7])
+    # (to rounding: a sum over other rows is taken in another order)
+    few, more = detail(64, 71, 0, width), detail(64, 75, 0, width)
+    torch.testing.assert_close(few, more[:7], atol=1e-6, rtol=0)

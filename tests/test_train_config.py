@@ -135,7 +135,7 @@ def test_help_shows_one_model_and_leads_to_the_other(asked, shown, hidden, capsy
         (["--seed", "1"], "(--seed)"),
         (["--model", "layered"], "(--model layered)"),
         (["--generator", "resnet6"], "(--generator)"),
-        (["clean"], "(--clean)"),
+        (["clean", "--steps", "7"], "(CLEAN, --steps)"),
     ],
 )
 def test_resume_takes_nothing_else(words, said, capsys):

@@ -63,8 +63,9 @@ def _run_to_resume(config: TrainConfig) -> RunDir:
         for field in dataclasses.fields(config)
         if field.name != "resume" and getattr(config, field.name) != field.default
     ]
-    if not isinstance(config, configs.train_config()):
-        given.append(configs.train_kinds()[type(config)])
+    kind = configs.train_kinds()[type(config)]
+    if not isinstance(config, configs.train_config()) and kind.split()[0] not in given:
+        given.append(kind)
     if given:
         raise InputError(
             f"--resume reads everything from {config.resume}; leave out what else is given "
