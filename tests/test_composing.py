@@ -309,8 +309,10 @@ class SeesHalf:
         return torch.where(cover > 0, (1 - 0.4**0.65) / 0.99 * 0.97 + 0.02, 0.0), airlight
 
 
-def test_what_is_found_is_taken_off_the_whole_photo(run, monkeypatch):
-    monkeypatch.setattr("wisp.models.composing._AIRLIGHT_ERROR", 0.0)  # this F makes none
+@pytest.mark.parametrize("error", [None, 0.0])
+def test_what_is_found_is_taken_off_the_whole_photo(run, monkeypatch, error):
+    if error is not None:  # this F makes none
+        monkeypatch.setattr("wisp.models.composing._AIRLIGHT_ERROR", error)
     model, photo = load(run), scene(150, 100)
     assert isinstance(model, ComposedModel)
     model._pair._adder = RightHalf()  # type: ignore[assignment]
@@ -320,7 +322,7 @@ def test_what_is_found_is_taken_off_the_whole_photo(run, monkeypatch):
         np.abs(np.asarray(model.reconstruct(photo, seed=seed), np.int16) - clean).mean()
         for seed in range(4)  # light that is scattered is not gathered again, in some
     ]
-    assert min(differences) < 1
+    assert min(differences) < 1 if error == 0 else 1 < min(differences) < 5  # nearer to the mean
 
 
 def test_arithmetic_is_as_it_is_said_to_be(run, monkeypatch):
