@@ -22,15 +22,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from wisp.config.checks import flag_of
 from wisp.errors import InputError, WispError
 from wisp.manifest import FileRecord
 from wisp.progress import say
 
 _PACKAGES = ("wisp-smoke", "torch", "torchvision", "timm", "lightning", "torchmetrics", "pillow")
 TEMPORARY_PREFIX = ".tmp-"
-
-_POSITIONAL = ("photos", "clean", "smoky", "real")
-"""What a user gives without a flag."""
 
 
 @contextlib.contextmanager
@@ -270,9 +268,9 @@ class RunDir:
         before = {**defaults, **run.config}
         for key in config:
             if key not in free_to_change and before.get(key) != config[key]:
-                name = key.upper() if key in _POSITIONAL else f"--{key.replace('_', '-')}"
                 raise InputError(
-                    f"--out {path} holds an unfinished '{kind}' run with {name} {before.get(key)}, "
+                    f"--out {path} holds an unfinished '{kind}' run with {flag_of(key)} "
+                    f"{before.get(key)}, "
                     f"not {config[key]}; repeat its flags to finish it, or remove it"
                 )
         run.sweep_temporary()

@@ -36,9 +36,13 @@ def require(ok: bool, message: str) -> None:
         raise InputError(message)
 
 
+_POSITIONAL = ("photos", "clean", "smoky", "real")
+"""What is given without a flag."""
+
+
 def flag_of(name: str) -> str:
-    """The flag of a field: ``load_size`` is ``--load-size``."""
-    return "--" + name.replace("_", "-")
+    """What a user calls a field: ``load_size`` is ``--load-size``, ``clean`` CLEAN."""
+    return name.upper() if name in _POSITIONAL else "--" + name.replace("_", "-")
 
 
 def _without_marks(kind: Any) -> Any:  # noqa: ANN401 - a type

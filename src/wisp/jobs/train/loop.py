@@ -59,7 +59,7 @@ def run(config: TrainConfig) -> TrainResult:
 def _run_to_resume(config: TrainConfig) -> RunDir:
     assert config.resume is not None
     given = [
-        field.name.upper() if field.name in ("clean", "smoky") else flag_of(field.name)
+        flag_of(field.name)
         for field in dataclasses.fields(config)
         if field.name != "resume" and getattr(config, field.name) != field.default
     ]
