@@ -15,6 +15,8 @@ import torch
 from PIL import Image, JpegImagePlugin
 from torch import Tensor
 
+from wisp.images.decoding import open_lazily
+
 Uint8Array = npt.NDArray[np.uint8]
 ImageLike = Image.Image | Uint8Array | Tensor
 """PIL image; uint8 array [H, W, 3] or [H, W]; or float tensor [3, H, W] or [1, H, W] in [-1, 1]."""
@@ -67,7 +69,8 @@ def jpeg_recipe(path: Path) -> JpegRecipe | None:
     quantisation leaves a trace that networks find.
     """
     try:
-        with Image.open(path) as image:
+        with path.open("rb") as stream:
+            image = open_lazily(stream)
             if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode not in (
                 "RGB",
                 "L",

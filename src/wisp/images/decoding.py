@@ -12,11 +12,13 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, ImageOps, JpegImagePlugin
 
 from wisp.errors import InputError
+from wisp.images.colour import to_srgb
 
 MIN_SIDE_PX = 8
 """Pictures with a shorter side are refused: nothing can be seen on them."""
-MAX_PIXELS = 200_000_000
-"""Pictures with more pixels are refused before they are decoded (decompression bombs)."""
+MAX_PIXELS = 178_956_970
+"""Pictures with more pixels are refused before they are decoded (decompression bombs): what every
+program that uses Pillow opens, and a data set is opened by."""
 # A closed list: Pillow also knows formats (EPS, WMF, ...) that start other programs.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "JPEG2000")
 _ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
@@ -35,8 +37,8 @@ class UnreadableImageError(InputError):
         return type(self), (self.path, self.reason)  # so that it crosses from worker processes
 
 
-def _open(stream: BinaryIO) -> ImageFile.ImageFile | None:
-    """The lazily opened picture, or None if no format fits.
+def open_lazily(stream: BinaryIO) -> ImageFile.ImageFile | None:
+    """The picture, its header read and its pixels not, or None if no format fits.
 
     Like ``Image.open``, without its process-wide pixel limit: ours is checked by the caller.
     """
@@ -109,6 +111,9 @@ def _scale_deep(image: Image.Image) -> Image.Image:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
         image = _scale_deep(image)
+    if image.mode == "P":
+        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    image = to_srgb(image)
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         over = image.convert("RGBA")
         white = Image.new("RGBA", over.size, (255, 255, 255, 255))
@@ -151,17 +156,17 @@ def decode_sized(path: Path, target_px: int | None = None) -> tuple[Image.Image,
     try:
         _check_file(path)
         with path.open("rb") as stream:
-            image = _open(stream)
+            image = open_lazily(stream)
             if image is None:
                 raise UnreadableImageError(path, _unknown_reason(path))
             width, height = image.size
             _check_size(path, width, height)
-            swapped = _orientation(image) >= 5
             if target_px is not None:
                 scale = min(1.0, target_px / min(width, height))
                 image.draft(image.mode, (math.ceil(width * scale), math.ceil(height * scale)))
             reduced = image.size != (width, height)
-            image.load()
+            image.load()  # before anything is looked up: that may load, too, and keep errors quiet
+            swapped = _orientation(image) >= 5
             rgb = _to_rgb(_upright(image))
             if not reduced:  # (some decoders turn the picture themselves)
                 width, height = rgb.size
@@ -187,8 +192,8 @@ def decode(path: Path, target_px: int | None = None) -> Image.Image:
     """The picture in ``path`` as an upright 8-bit RGB image.
 
     EXIF orientation is applied; palettes, grey, CMYK and 16-bit pixels (scaled, not clipped) become
-    RGB; transparency is laid over white; of an animation the first frame is taken. Colour profiles
-    are not applied.
+    RGB; transparency is laid over white; of an animation the first frame is taken. By an embedded
+    colour profile colours become those of sRGB.
 
     Args:
         path: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, PNM or JPEG 2000, told by content.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -73,13 +72,11 @@ def _write_example(
     """The pictures of one photo; its entry of the index. ``frames`` are those of its sequence."""
     folder, name = out / "gallery", f"{number:03d}"
     # Before is the photo itself: the clean class may show it reconstructed.
-    before = decode(photo.path, target_px=_LONG_SIDE_PX)
-    before.thumbnail((_LONG_SIDE_PX, _LONG_SIDE_PX), reducing_gap=2.0)
-    write_bytes(folder / f"{name}-before.jpg", encode_jpeg(before, 88))
+    write_bytes(folder / f"{name}-before.jpg", encode_jpeg(_small(photo.path), 88))
     write_bytes(folder / f"{name}-after.jpg", encode_jpeg(_small(out / row["file_name"]), 88))
     mask = out / photo.mask_file(1, row.get("frame"))
     if mask.exists():
-        write_bytes(folder / f"{name}-mask.png", encode_mask(np.asarray(_small(mask))))
+        write_bytes(folder / f"{name}-mask.png", encode_mask(np.asarray(_small(mask).convert("L"))))
     return {
         "name": photo.name,
         "before": f"{name}-before.jpg",
@@ -123,9 +120,7 @@ def _write_negatives(out: Path, chosen: Sequence[Photo], rows: Sequence[Row]) ->
         write_json(out / "gallery" / "negatives.json", sorted(index, key=lambda one: one["kind"]))
 
 
-def _small(path: str | os.PathLike[str], side_px: int = _LONG_SIDE_PX) -> Image.Image:
-    with Image.open(path) as image:
-        image.draft(image.mode, (side_px, side_px))
-        image.load()
-        image.thumbnail((side_px, side_px), reducing_gap=2.0)
-        return image.copy()
+def _small(path: Path, side_px: int = _LONG_SIDE_PX) -> Image.Image:
+    image = decode(path, target_px=side_px)
+    image.thumbnail((side_px, side_px), reducing_gap=2.0)
+    return image
