@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 from PIL import Image
 
 from wisp.checkpoint import save_checkpoint
@@ -60,6 +62,24 @@ def differences(one, two):
     return sorted(
         name for name in first.keys() | second.keys() if first.get(name) != second.get(name)
     )
+
+
+def seen_by_yolo(out):
+    """By split, (picture, label) of each picture, as Ultralytics resolves ``data.yaml``, the lists
+    (all of ``./`` replaced) and the place of a label (below ``labels`` for the last ``images``)."""
+    place = out / "annotations" / "yolo" / "data.yaml"
+    settings = yaml.safe_load(place.read_text())
+    assert "path" not in settings  # so it is the folder of data.yaml
+    seen = {}
+    for split in ("train", "val"):
+        names = (place.parent / settings[split]).resolve()
+        lines = names.read_text().strip().splitlines()
+        paths = [line.replace("./", f"{names.parent}{os.sep}") for line in lines]
+        labels = [
+            "/labels/".join(path.rsplit("/images/", 1)).rsplit(".", 1)[0] + ".txt" for path in paths
+        ]
+        seen[split] = [(Path(p), Path(t)) for p, t in zip(paths, labels, strict=True)]
+    return seen
 
 
 def tiny_run(path, way_back=True):

@@ -15,7 +15,7 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from scenes import tau_of
-from synthesis import rows_of
+from synthesis import rows_of, seen_by_yolo
 from wisp import load
 from wisp.config import SynthConfig
 from wisp.data import LabelledSet
@@ -228,8 +228,6 @@ def test_it_opens_as_an_ordinary_image_folder_and_as_a_labelled_set(photos, tmp_
 def test_every_frame_has_its_boxes(photos, tmp_path):
     out = make(photos, tmp_path / "set").run
     rows = {row["file_name"]: row for row in rows_of(out)}
-    yolo = out / "annotations" / "yolo"
-    listed = []
     for split in ("train", "validation"):
         coco = json.loads((out / "annotations" / f"coco_{split}.json").read_text())
         names = {picture["id"]: picture["file_name"] for picture in coco["images"]}
@@ -238,10 +236,11 @@ def test_every_frame_has_its_boxes(photos, tmp_path):
         assert found == {
             name: row["box"] for name, row in rows.items() if name in names.values() and row["box"]
         }
-        listed += (yolo / f"{split}.txt").read_text().splitlines()
-    assert sorted(listed) == sorted(f"./images/{name}" for name in rows)
+    seen = [pair for pairs in seen_by_yolo(out).values() for pair in pairs]
+    labels = {picture.relative_to(out).as_posix(): label for picture, label in seen}
+    assert sorted(labels) == sorted(rows) and len(seen) == len(rows)
     for name, row in rows.items():
-        label = (yolo / "labels" / name).with_suffix(".txt")
+        label = labels[name]
         assert label.exists() == (row["label"] == "smoky")
         if row["box"]:
             x, _, width, _ = row["box"]

@@ -15,6 +15,7 @@ from synthesis import (
     opened_by_hugging_face,
     rows_of,
     save_photo,
+    seen_by_yolo,
     tiny_run,
     tree,
     write_photos,
@@ -247,16 +248,10 @@ def test_image_folder_coco_and_yolo_see_clean_pictures(photos, tmp_path):
                 assert size == (picture["width"], picture["height"])
                 listed.add(picture["file_name"])
     assert listed == negatives
-    yolo = out / "annotations" / "yolo"
-    lines = [
-        line.removeprefix("./images/")
-        for split in ("train", "validation")
-        for line in (yolo / f"{split}.txt").read_text().splitlines()
-    ]
-    assert sorted(lines) == sorted(row["file_name"] for row in rows_of(out))
-    for name in negatives:
-        assert (yolo / "images" / name).exists()
-        assert not (yolo / "labels" / name).with_suffix(".txt").exists()
+    pairs = [pair for pairs in seen_by_yolo(out).values() for pair in pairs]
+    labels = {picture.relative_to(out).as_posix(): label for picture, label in pairs}
+    assert sorted(labels) == sorted(row["file_name"] for row in rows_of(out))
+    assert not any(labels[name].exists() for name in negatives)
 
 
 def test_hugging_face_datasets_opens_it_where_a_column_is_empty_in_one_split(photos, tmp_path):

@@ -2,14 +2,20 @@
 
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
-from synthesis import make, opened_by_hugging_face, rows_of, save_photo, write_photos
+from synthesis import (
+    make,
+    opened_by_hugging_face,
+    rows_of,
+    save_photo,
+    seen_by_yolo,
+    write_photos,
+)
 from wisp.config import SynthConfig
 from wisp.images import find_images as find
 from wisp.images import scan
@@ -55,13 +61,8 @@ def test_boxes_for_coco_and_yolo(photos, tmp_path):
             )
             assert rows[picture["file_name"]]["box"] == box["bbox"]
             seen += 1
-        yolo = out / "annotations" / "yolo"
-        for line in (yolo / f"{split}.txt").read_text().splitlines():
-            # As Ultralytics resolves it: images → labels, suffix → .txt.
-            image = yolo / line.removeprefix("./")
-            assert image.exists()
-            label = Path(str(image).replace("/images/", "/labels/")).with_suffix(".txt")
-            row = rows[line.removeprefix("./images/")]
+        for image, label in seen_by_yolo(out)["val" if split == "validation" else split]:
+            row = rows[image.relative_to(out).as_posix()]
             if row["box"] is None:
                 assert not label.exists()
                 continue
@@ -73,19 +74,15 @@ def test_boxes_for_coco_and_yolo(photos, tmp_path):
             assert (y - height / 2) * down == pytest.approx(top, abs=0.01)
             assert [width * across, height * down] == pytest.approx(size, abs=0.01)
     assert seen == 12
-    settings = yaml.safe_load((yolo / "data.yaml").read_text())
-    # Ultralytics then takes the folder of this file; "path: ." would be where it was started.
-    assert "path" not in settings
-    for split in ("train", "val"):
-        assert (yolo / settings[split]).is_file()
+    settings = yaml.safe_load((out / "annotations" / "yolo" / "data.yaml").read_text())
     assert settings["names"] == {0: "smoke"}
 
 
 def test_a_single_photo_has_no_validation_part_and_data_yaml_says_so(photos, tmp_path):
     out = make(photos, tmp_path / "set", limit=1).run
     words = (out / "annotations" / "yolo" / "data.yaml").read_text()
-    assert "val: train.txt  # there is no validation part" in words
-    assert yaml.safe_load(words)["val"] == "train.txt"
+    assert "val: ../../yolo_train.txt  # there is no validation part" in words
+    assert seen_by_yolo(out)["val"] == seen_by_yolo(out)["train"] != []
 
 
 def test_pycocotools_opens_it(photos, tmp_path):

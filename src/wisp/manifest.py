@@ -262,7 +262,11 @@ def split_groups(
             f"({next(iter(sizes))}), which cannot be split; add photos of other places, or set "
             "--group-by"
         )
-    order = sorted(sizes, key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest())
+
+    def lot(group: str) -> bytes:
+        return hashlib.sha256(f"{seed}/{group}".encode(errors="surrogateescape")).digest()
+
+    order = sorted(sizes, key=lot)
     target = validation * len(groups)
     chosen: set[str] = set()
     count = 0

@@ -29,6 +29,8 @@ from wisp.progress import say
 
 _PACKAGES = ("wisp-smoke", "torch", "torchvision", "timm", "lightning", "torchmetrics", "pillow")
 TEMPORARY_PREFIX = ".tmp-"
+_LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
+"""What JSON leaves as it is, and some readers of lines do not."""
 
 
 @contextlib.contextmanager
@@ -77,7 +79,7 @@ def cannot_write(
 def append_text(path: Path, text: str) -> None:
     """Append ``text`` to ``path``; WispError names the path when the disk is full."""
     try:
-        with path.open("a", encoding="utf-8") as stream:
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as stream:
             stream.write(text)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -90,13 +92,26 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` (UTF-8) to ``path`` atomically."""
-    write_bytes(path, text.encode())
+    """Write ``text`` to ``path`` atomically, in UTF-8 that every program reads."""
+    write_bytes(path, readable(text).encode())
+
+
+def readable(name: str) -> str:
+    """A file's name in text: as it is, bytes that are no UTF-8 as ``\\xNN``."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _json(value: Any, **options: Any) -> str:  # noqa: ANN401 - any JSON value
+    """``value`` as JSON that is one line for every reader, and UTF-8.
+
+    Of names that are no UTF-8, written as ``\\udcNN``, reading makes the same path again."""
+    text = json.dumps(value, ensure_ascii=False, **options).translate(_LINE_ENDS)
+    return text.encode(errors="backslashreplace").decode()
 
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON value
     """Write ``value`` as readable JSON to ``path`` atomically; NaN is refused."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, _json(value, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
@@ -116,9 +131,9 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").split("\n"):
         try:
-            rows.append(json.loads(line))
+            rows += [json.loads(line)] if line else []
         except json.JSONDecodeError:
             break
     return rows
@@ -126,7 +141,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 def write_jsonl(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write ``rows`` as JSON lines, atomically."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_text(path, "".join(_json(row) + "\n" for row in rows))
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -378,7 +393,7 @@ class RunDir:
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Append one row to ``metrics.jsonl`` (a killed append leaves a line readers drop)."""
-        append_text(self.metrics_file, json.dumps(row, ensure_ascii=False) + "\n")
+        append_text(self.metrics_file, _json(row) + "\n")
 
     def sweep_temporary(self) -> None:
         """Remove what a killed writer left behind."""

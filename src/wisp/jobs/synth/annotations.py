@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,7 +9,7 @@ from typing import Any
 
 from wisp.config import SynthConfig
 from wisp.jobs.synth.render import Row, faint_count
-from wisp.rundir import write_json, write_jsonl, write_text
+from wisp.rundir import readable, write_json, write_jsonl, write_text
 from wisp.smoke import FAINT, PLAIN
 
 SPLITS = ("train", "validation")
@@ -25,7 +23,10 @@ def write_metadata(out: Path, rows: Sequence[Row]) -> None:
 
     `datasets` takes a column's type from its values, and refuses splits that differ: what may be
     null in all rows of a split is an empty text below the splits."""
-    public = [{k: v for k, v in row.items() if k not in _PRIVATE} for row in rows]
+    public = [
+        {k: readable(v) if isinstance(v, str) else v for k, v in row.items() if k not in _PRIVATE}
+        for row in rows
+    ]
     write_jsonl(out / "metadata.jsonl", public)
     for split in SPLITS:
         own = [
@@ -42,13 +43,13 @@ def write_metadata(out: Path, rows: Sequence[Row]) -> None:
 
 
 def write_boxes(out: Path, rows: Sequence[Row]) -> None:
-    """``annotations/coco_SPLIT.json`` and ``annotations/yolo`` of the smoky and clean pictures."""
+    """``annotations/coco_SPLIT.json``, and what YOLO wants, of the smoky and clean pictures."""
     size = {row["source"]: (row["width"], row["height"]) for row in rows if row["label"] == "smoky"}
     for split in SPLITS:
         own = [row for row in rows if row["split"] == split]
         if own:
             write_json(out / "annotations" / f"coco_{split}.json", _coco(own, size))
-    _write_yolo(out / "annotations" / "yolo", rows)
+    _write_yolo(out, rows)
 
 
 def _coco(rows: Sequence[Row], size: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
@@ -79,29 +80,26 @@ def _coco(rows: Sequence[Row], size: Mapping[str, tuple[int, int]]) -> dict[str,
     }
 
 
-def _write_yolo(folder: Path, rows: Sequence[Row]) -> None:
-    """Labels in YOLO's layout: ``images/SPLIT`` are links to the split folders, because YOLO looks
-    for a picture's label where its path says ``images``, under ``labels``."""
+def _write_yolo(out: Path, rows: Sequence[Row]) -> None:
+    """Labels and lists for YOLO, without links, which zip, FAT and ``cp -rL`` do not keep.
+
+    A label lies beside its picture, where Ultralytics looks if no folder in its path is called
+    ``images``; the lists lie in the data set, because what stands in them is relative to them.
+    """
     lists: dict[str, list[str]] = {split: [] for split in SPLITS}
     for row in rows:
-        lists[row["split"]].append(f"./images/{row['file_name']}")
+        lists[row["split"]].append(f"./{row['file_name']}\n")
         if row["label"] == "smoky":
-            label = PurePosixPath("labels", row["file_name"]).with_suffix(".txt")
-            write_text(folder / label, _yolo_line(row))
+            write_text(out / PurePosixPath(row["file_name"]).with_suffix(".txt"), _yolo_line(row))
     used = [split for split in SPLITS if lists[split]]
     for split in used:
-        write_text(folder / f"{split}.txt", "\n".join(lists[split]) + "\n")
-        link = folder / "images" / split
-        link.parent.mkdir(parents=True, exist_ok=True)
-        # A file system without links keeps labels and lists; the pictures must be copied there.
-        with contextlib.suppress(OSError):
-            if not link.is_symlink():
-                link.symlink_to(Path(os.path.relpath(folder.parent.parent / split, link.parent)))
+        write_text(out / f"yolo_{split}.txt", "".join(lists[split]))
+    first, last = (f"../../yolo_{split}.txt" for split in (used[0], used[-1]))
     alone = "  # there is no validation part" if len(used) == 1 else ""
     write_text(
-        folder / "data.yaml",
+        out / "annotations" / "yolo" / "data.yaml",
         # No "path": Ultralytics takes the folder of this file, not the one it was started in.
-        f"train: train.txt\nval: {used[-1]}.txt{alone}\nnames:\n  0: smoke\n",
+        f"train: {first}\nval: {last}{alone}\nnames:\n  0: smoke\n",
     )
 
 

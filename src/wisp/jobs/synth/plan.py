@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import re
-from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from wisp.config import LOOKALIKES, SynthConfig, parse_negatives, parse_strength
+from wisp.config import SynthConfig, parse_negatives, parse_strength
 from wisp.images import Scanned
+from wisp.jobs.synth.names import file_stems
 from wisp.manifest import FileRecord, make_groups, split_groups
 
 _USUAL_VALIDATION = 0.2
@@ -64,7 +63,8 @@ def _frame_part(frame: int | None) -> str:
 def draw(seed: int, *parts: object) -> int:
     """A number in [0, 2^53) that depends on ``seed`` and ``parts`` only: exact in any JSON."""
     text = "/".join(str(part) for part in (seed, *parts))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 11
+    bits = hashlib.sha256(text.encode(errors="surrogateescape")).digest()  # names that are no UTF-8
+    return int.from_bytes(bits[:8], "big") >> 11
 
 
 def picture_seed(config: SynthConfig, photo: Photo, copy: int) -> int:
@@ -127,49 +127,15 @@ def make_plan(config: SynthConfig, scanned: Sequence[Scanned]) -> list[Photo]:
     return [
         Photo(photo.path, name, photo.name, photo.sha256, photo.phash, group, split)
         for photo, name, group, split in zip(
-            chosen, _names(chosen, config, part > 0), groups, splits, strict=True
+            chosen,
+            file_stems(
+                [(photo.name, photo.sha256) for photo in chosen],
+                has_validation=part > 0,
+                has_negatives=bool(config.negatives),
+                has_sequences=config.frames > 1,
+            ),
+            groups,
+            splits,
+            strict=True,
         )
     ]
-
-
-# Hugging Face `datasets` takes a folder of such a name, at any depth, for a split.
-_TEST_FOLDER = re.compile(r"(?<![^-._ 0-9])(test|testing|eval|evaluation)(?![^-._ 0-9])")
-_SPLIT_FOLDER = re.compile(r"(?<![^-._ 0-9])(validation|valid|dev|val)(?![^-._ 0-9])")
-
-
-def _safe_folder(name: str, has_validation: bool) -> str:
-    """``name``, so that it is not taken for a split that the data set has not: test → tests."""
-    name = _TEST_FOLDER.sub(r"\1s", name)
-    return name if has_validation else _SPLIT_FOLDER.sub(r"\1s", name)
-
-
-# A photo of such a name could take the place of another one's look-alike.
-_LIKE_A_NEGATIVE = re.compile(f"~({'|'.join(LOOKALIKES)})$", re.IGNORECASE)
-
-
-def _names(photos: Sequence[Scanned], config: SynthConfig, has_validation: bool) -> list[str]:
-    """Names without suffix. With sequences their last part names a folder, too.
-
-    Where two photos would share one (``a.png`` and ``a.jpg``, or the same name below two folders),
-    each gets a piece of its hash; copies of one file are numbered.
-    """
-    sequences = config.frames > 1
-    stems = []
-    for photo in photos:
-        *folders, last = PurePosixPath(photo.name).with_suffix("").parts
-        safe = [_safe_folder(folder, has_validation) for folder in folders]
-        stems.append("/".join([*safe, _safe_folder(last, has_validation) if sequences else last]))
-    # Upper and lower case are the same file on some systems.
-    count = Counter(stem.lower() for stem in stems)
-    names = [
-        f"{stem}~{photo.sha256[:8]}"
-        if count[stem.lower()] > 1 or (config.negatives and _LIKE_A_NEGATIVE.search(stem))
-        else stem
-        for stem, photo in zip(stems, photos, strict=True)
-    ]
-    seen: Counter[str] = Counter()
-    unique = []
-    for name in names:
-        seen[name.lower()] += 1
-        unique.append(name if seen[name.lower()] == 1 else f"{name}~{seen[name.lower()]}")
-    return unique
