@@ -146,9 +146,12 @@ def write_jsonl(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write ``rows`` below ``header`` as CSV, atomically."""
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([header, *rows])
-    write_text(path, stream.getvalue())
+    lines = []
+    for row in (header, *rows):
+        stream = io.StringIO()
+        csv.writer(stream).writerow(row)  # ends in \r\n: so that either is quoted within a name
+        lines.append(stream.getvalue().removesuffix("\r\n") + "\n")
+    write_text(path, "".join(lines))
 
 
 def _git_state() -> dict[str, Any] | None:
