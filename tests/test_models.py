@@ -293,6 +293,24 @@ def test_a_generator_file_loads_one_direction(tmp_path, suffix):
     same_generator(model, forward)
 
 
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_weights_that_are_not_finite_are_refused(tmp_path, suffix):
+    file = tmp_path / f"spoilt_net_G_A{suffix}"
+    state = {key: value.contiguous() for key, value in generators(4)[0].state_dict().items()}
+    next(iter(state.values())).fill_(float("nan"))
+    if suffix == ".safetensors":
+        save_file(state, file)
+    else:
+        torch.save(state, file)
+    with pytest.raises(InputError, match=rf"{file.name}: 1 of its \d+ tensors"):
+        load(file)
+
+
+def test_pictures_that_are_not_finite_are_refused():
+    with pytest.raises(InputError, match="not finite"):
+        CycleGANModel("spoilt", Add(float("nan")), None, WorkingScale()).add_smoke(picture())
+
+
 class Evil:
     def __reduce__(self):
         return (Path("evil-was-here").touch, ())

@@ -1,7 +1,9 @@
 import csv
+import os
 
 import pytest
 import torch
+from PIL import Image
 
 from labelled import write_set
 from wisp import engine
@@ -51,6 +53,22 @@ def test_every_picture_gets_a_score_and_a_label(detector, pictures, tmp_path, ca
         rows = list(csv.DictReader(stream))
     assert [row["file"] for row in rows] == [str(path) for path, _, _ in result.rows]
     assert [row["label"] for row in rows] == [label for _, _, label in result.rows]
+
+
+def test_what_wisp_did_not_write_is_not_written_over(detector, pictures, tmp_path):
+    folder, out = tmp_path / "photos", tmp_path / "scores.csv"
+    folder.mkdir()
+    photo = folder / "a.jpg"
+    Image.new("RGB", (40, 30), "white").save(photo)
+    before = photo.read_bytes()
+    os.mkfifo(tmp_path / "pipe")
+    for given in (photo, folder, tmp_path / "pipe"):
+        with pytest.raises(InputError, match="--out"):
+            predict.run(PredictConfig(detector, (str(folder),), out=given))
+    assert photo.read_bytes() == before
+    for _ in range(2):  # its own table it replaces
+        predict.run(PredictConfig(detector, (str(folder),), out=out))
+        assert len(out.read_text().splitlines()) == 2
 
 
 def test_threshold_at_the_ends(detector, pictures):

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from synthesis import differences, make, rows_of, tiny_run, write_photos
 from wisp import engine
@@ -165,3 +167,14 @@ def test_photos_that_changed_since_the_kill_are_noticed(photos, tmp_path):
     (out / ".journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(InputError, match="gone"):
         make(photos, out)
+
+
+def test_a_generator_that_paints_one_colour_is_said_to(photos, tmp_path):
+    grey = tiny_run(tmp_path / "grey", way_back=False)
+    weights = grey / "checkpoints" / "step-0000001" / "model.safetensors"
+    state = {name: torch.zeros_like(value) for name, value in load_file(weights).items()}
+    save_file(state, weights, metadata={"format": "pt"})
+    result = make(photos, tmp_path / "set", model=str(grey), limit=2)
+    assert result.flat == 2
+    assert "one colour: 2 of 2" in result.summary()
+    assert make(photos, tmp_path / "other", limit=2).flat == 0

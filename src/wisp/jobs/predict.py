@@ -17,6 +17,9 @@ from wisp.rundir import write_csv
 __all__ = ["PredictResult", "Prediction", "run"]
 
 
+_HEADER = ("file", "score", "label")
+
+
 @dataclasses.dataclass(frozen=True)
 class Prediction:
     """What the detector says about one picture."""
@@ -55,6 +58,20 @@ class PredictResult:
         return "\n".join(lines)
 
 
+def _require_own(out: Path | None) -> None:
+    """Raise InputError where ``out`` is there and no table of an earlier ``wisp predict``."""
+    if out is None or not out.exists():
+        return
+    if out.is_dir():
+        raise InputError(f"--out {out} is a folder; name a CSV file")
+    start = f"{','.join(_HEADER)}\n".encode()
+    if not out.is_file() or out.read_bytes()[: len(start)] != start:
+        raise InputError(
+            f"--out {out} is there and no table of wisp predict, so it is not replaced; name "
+            "another file"
+        )
+
+
 def run(config: PredictConfig) -> PredictResult:
     """Score pictures; with ``config.out`` also write them as CSV (``file,score,label``).
 
@@ -62,8 +79,7 @@ def run(config: PredictConfig) -> PredictResult:
     """
     detector, settings = load_detector(shipped.resolve(config.detector))
     files = images.find_images(config.images)
-    if config.out is not None and config.out.is_dir():
-        raise InputError(f"--out {config.out} is a folder; name a CSV file")
+    _require_own(config.out)
     engine = make_engine(config.device, config.precision, seed=None, answers=True)
     scores = score_pictures(
         detector, [file.path for file in files], settings.size, engine, config.workers
@@ -87,7 +103,7 @@ def run(config: PredictConfig) -> PredictResult:
     ]
     if config.out is not None:
         rows = ([found.path, f"{found.score:.6g}", found.label] for found in predictions)
-        write_csv(config.out, ["file", "score", "label"], rows)
+        write_csv(config.out, _HEADER, rows)
     return PredictResult(
         Path(config.detector),
         settings.positive,

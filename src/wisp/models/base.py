@@ -42,6 +42,8 @@ class Rendered:
     pixels: NDArray[np.uint8]
     mask: NDArray[np.uint8]
     density: NDArray[np.float32] | None
+    flat: bool = False
+    """Whether a generator painted one colour over the photo."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,6 +29,7 @@ from wisp.smoke.optics import density_of
 _BLOCK_ROWS = 128
 _MAX_OPACITY = 0.98
 _MIN_CONTRAST = 0.3
+_FLAT = 4 / 255
 
 
 class CycleGANModel(SmokeModel):
@@ -74,6 +75,10 @@ class CycleGANModel(SmokeModel):
             batch = F.pad(batch, (0, right, 0, down), mode="replicate")
         with torch.inference_mode(), self._autocast():
             result: Tensor = network(batch.to(self._device, torch.float32))
+        if not bool(torch.isfinite(result).all()):
+            raise InputError(
+                f"--model {self.name}: its pictures are not finite numbers; take another checkpoint"
+            )
         return result.float()[..., :height, :width].clone()
 
     def translate(self, batch: Tensor) -> Tensor:
@@ -113,7 +118,8 @@ class CycleGANModel(SmokeModel):
             if kept is not None:
                 kept[top:bottom] = tau.numpy()
         _add_change(pixels, change, strength)
-        return Rendered(pixels, mask, kept)
+        flat = float(np.ptp((small + change).numpy(), axis=(1, 2)).max()) <= _FLAT
+        return Rendered(pixels, mask, kept, flat)
 
     def reconstruct(self, image: ImageInput, seed: int = 0) -> Image.Image:
         """Clean → smoky → clean by the same path: translated small, the change enlarged.

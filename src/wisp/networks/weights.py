@@ -42,10 +42,12 @@ def read_state(path: Path, flag: str = "--weights") -> dict[str, Tensor]:
         raise InputError(f"{named}: no such file")
     try:
         if path.suffix == ".safetensors":
-            return dict(load_file(path))
+            return finite(dict(load_file(path)), named)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on unusual pickles, which are refused below
             loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except Exception as error:  # what the readers raise on other bytes is unforeseeable
         if isinstance(error, pickle.UnpicklingError) and _is_refusal(str(error), path):
             raise InputError(
@@ -67,6 +69,17 @@ def read_state(path: Path, flag: str = "--weights") -> dict[str, Tensor]:
     }
     if not tensors:
         raise InputError(f"{named}: holds no tensors by name; save a model's state_dict()")
+    return finite(tensors, named)
+
+
+def finite(tensors: dict[str, Tensor], named: str) -> dict[str, Tensor]:
+    """``tensors``; InputError if one holds NaN or infinity, from which nothing but black comes."""
+    spoilt = [name for name, value in tensors.items() if not bool(torch.isfinite(value).all())]
+    if spoilt:
+        raise InputError(
+            f"{named}: {len(spoilt)} of its {len(tensors)} tensors are not all finite numbers, "
+            f"such as {spoilt[0]}; its training went wrong, so take an earlier checkpoint"
+        )
     return tensors
 
 

@@ -13,7 +13,7 @@ from wisp.rundir import readable, write_json, write_jsonl, write_text
 from wisp.smoke import FAINT, PLAIN
 
 SPLITS = ("train", "validation")
-_PRIVATE = ("width", "height")
+_PRIVATE = ("flat", "width", "height")
 _TEXT_OR_NULL = ("negative", "condition")
 
 

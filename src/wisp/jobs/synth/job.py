@@ -26,7 +26,7 @@ from wisp.jobs.synth.annotations import write_boxes, write_card, write_metadata
 from wisp.jobs.synth.gallery import write_gallery
 from wisp.jobs.synth.plan import Photo, make_plan
 from wisp.jobs.synth.probe import measure_fingerprint
-from wisp.jobs.synth.render import Job, Row, faint_count, parents_of, render_photo
+from wisp.jobs.synth.render import Job, Row, faint_count, flat_count, parents_of, render_photo
 from wisp.manifest import are_named
 from wisp.models import SmokeModel, load
 from wisp.progress import counted, format_duration, progress, say
@@ -56,6 +56,8 @@ class SynthResult:
     negatives: int = 0
     faint: int = 0
     """Smoky pictures in which the smoke is hardly seen, see :data:`wisp.smoke.FAINT`."""
+    flat: int = 0
+    """Smoky pictures in which the generator painted one colour over the photo."""
     guessed_groups: bool = False
     """Whether nothing but near copies told which photos belong together."""
 
@@ -77,6 +79,11 @@ class SynthResult:
             lines.append(
                 f"smoke that is hardly seen: {self.faint} of {self.smoky} smoky pictures (under "
                 f"{FAINT:.1%} of the picture changes plainly; --strength makes it denser)"
+            )
+        if self.flat:
+            lines.append(
+                f"smoky pictures that the generator paints in one colour: {self.flat} of "
+                f"{self.smoky}; take another --model"
             )
         if self.skipped:
             lines.append(f"files skipped: {self.skipped} (inputs.json lists them)")
@@ -322,6 +329,7 @@ def _result(
         seconds=round(seconds, 2),
         negatives=sum(row.get("negative") is not None for row in rows),
         faint=faint_count(rows),
+        flat=flat_count(rows),
         guessed_groups=job.config.group_by == "auto"
         and len(photos) > 1
         and not are_named([photo.path for photo in photos]),

@@ -235,12 +235,18 @@ def _write_smoky(
         "coverage": round(covered / rendered.mask.size, 6),
         "mean_opacity": round(float(rendered.mask.mean()) / 255, 6),
         "box": None if box is None else list(box),
+        "flat": rendered.flat,
         "width": rendered.pixels.shape[1],
         "height": rendered.pixels.shape[0],
     }
     return metadata_row(
         job.config, photo, photo.smoky_file(copy, frame), "smoky", **drawn, **measured
     )
+
+
+def flat_count(rows: Sequence[Row]) -> int:
+    """Smoky pictures among ``rows`` for which the generator painted one colour."""
+    return sum(bool(row.get("flat")) for row in rows)
 
 
 def faint_count(rows: Sequence[Row]) -> int:
