@@ -24,7 +24,7 @@ from wisp import cli
 from wisp.errors import WispError
 from wisp.jobs.train.layered import LayeredTrainer
 from wisp.networks.lifter import Lifted
-from wisp.rundir import append_text
+from wisp.rundir import append_jsonl
 
 SMALL_DETECTOR = [
     "--backbone", "mobilenetv3_small_050", "--size", "32", "--steps", "1", "--images-per-step", "4",
@@ -333,7 +333,7 @@ def test_a_full_disk_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(WispError, match="/dev/full: the disk is full"):
-        append_text(Path("/dev/full"), "a row\n")
+        append_jsonl(Path("/dev/full"), {"a": "row"})
     full = Path("/dev/full").open("w")  # noqa: SIM115 - closing it fails, as it must
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", full)

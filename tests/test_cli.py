@@ -39,6 +39,13 @@ def test_help_is_shown_where_there_is_no_utf_8(arguments):
     assert "wisp" in shown.stdout and "?" in shown.stdout
 
 
+def test_json_holds_any_path_in_any_encoding():
+    path = Path(os.fsdecode(b"k\xfcche \xc3\xa9.jpg"))
+    told = cli._told([path], as_json=True)
+    assert told.isascii()
+    assert json.loads(told) == [str(path)]
+
+
 def test_help_is_quick_because_it_loads_nothing_heavy():
     code = (
         "import sys; from wisp.cli import main; main(['--help']);"

@@ -163,7 +163,7 @@ def _run(name: str, arguments: Sequence[str], *, as_json: bool) -> int:
 def _told(result: Any, as_json: bool) -> str:  # noqa: ANN401 - any command's result
     """The result as JSON, or in lines that end with where to read more and what comes next."""
     if as_json:
-        return json.dumps(_jsonable(result), ensure_ascii=False)
+        return json.dumps(_jsonable(result))  # ASCII: whatever the terminal's encoding is
     lines = [result.summary()]
     run = getattr(result, "run", None)
     if isinstance(run, Path) and (run / "report.html").is_file() and not hasattr(result, "report"):

@@ -76,15 +76,6 @@ def cannot_write(
     return WispError(f"{path}: cannot be written ({error.strerror or error})")
 
 
-def append_text(path: Path, text: str) -> None:
-    """Append ``text`` to ``path``; WispError names the path when the disk is full."""
-    try:
-        with path.open("a", encoding="utf-8", errors="backslashreplace") as stream:
-            stream.write(text)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-
-
 def write_bytes(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` atomically."""
     with atomic_file(path) as stream:
@@ -142,6 +133,15 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 def write_jsonl(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write ``rows`` as JSON lines, atomically."""
     write_text(path, "".join(_json(row) + "\n" for row in rows))
+
+
+def append_jsonl(path: Path, row: Mapping[str, Any]) -> None:
+    """Append a row to JSON lines; WispError names the path when the disk is full."""
+    try:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(_json(row) + "\n")
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -396,7 +396,7 @@ class RunDir:
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Append one row to ``metrics.jsonl`` (a killed append leaves a line readers drop)."""
-        append_text(self.metrics_file, _json(row) + "\n")
+        append_jsonl(self.metrics_file, row)
 
     def sweep_temporary(self) -> None:
         """Remove what a killed writer left behind."""

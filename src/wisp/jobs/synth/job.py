@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -30,7 +29,7 @@ from wisp.jobs.synth.render import Job, Row, faint_count, flat_count, parents_of
 from wisp.manifest import are_named
 from wisp.models import SmokeModel, load
 from wisp.progress import counted, format_duration, progress, say
-from wisp.rundir import RunDir, append_text, read_json, read_jsonl, write_json, write_jsonl
+from wisp.rundir import RunDir, append_jsonl, read_json, read_jsonl, write_json, write_jsonl
 from wisp.smoke import FAINT
 
 _JOURNAL = ".journal.jsonl"
@@ -232,7 +231,7 @@ class _Journal:
     def add(self, photo: Photo, rows: list[Row]) -> None:
         """Note that ``photo`` is finished."""
         entry = {"name": photo.name, "sha256": photo.sha256, "split": photo.split, "rows": rows}
-        append_text(self.path, json.dumps(entry, ensure_ascii=False) + "\n")
+        append_jsonl(self.path, entry)
 
 
 def _render_all(
