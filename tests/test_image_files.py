@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,53 @@ def test_files_globs_and_repetitions(tmp_path):
 def test_a_folder_with_brackets_in_its_name_is_a_folder(tmp_path):
     touch(tmp_path / "[2024] kitchen" / "a.jpg")
     assert len(find_images([f"{tmp_path}/[2024] kitchen"])) == 1
+
+
+def test_a_glob_below_a_folder_that_reads_as_one(tmp_path, monkeypatch):
+    for name in ("a [1]/b*/x.jpg", "a [1]/b*/y.jpg", "a 1/bc/z.jpg"):
+        touch(tmp_path / name)
+    found = find_images([f"{tmp_path}/a [1]/b*/*.jpg"])
+    assert [file.name for file in found] == ["x.jpg", "y.jpg"]
+    assert [file.name for file in find_images([f"{tmp_path}/a [1]/*/x*"])] == ["b*/x.jpg"]
+    assert [file.name for file in find_images([f"{tmp_path}/a [12]/*/*"])] == ["a 1/bc/z.jpg"]
+    monkeypatch.chdir(tmp_path / "a [1]")
+    assert [file.path for file in find_images(["b[*]/x.jpg"])] == [Path("b*/x.jpg")]
+
+
+def test_pictures_of_any_ending_are_told_by_content_and_others_counted(tmp_path, capsys):
+    picture = Image.new("RGB", (20, 20), "red")
+    for name, kind in {"a.760": "JPEG", "b.jpg_large": "PNG", "c": "WEBP", "d.mpo": "MPO"}.items():
+        picture.save(tmp_path / name, format=kind)
+    for name in ("e.mov", "f.mov", "g", "h.P6"):
+        (tmp_path / name).write_bytes(b"P6 is no picture")
+    (tmp_path / "notes.txt").write_bytes(b"words")
+    os.mkfifo(tmp_path / "pipe")
+    found = find_images([tmp_path])
+    assert [file.name for file in found] == ["a.760", "b.jpg_large", "c", "d.mpo"]
+    said = capsys.readouterr().err
+    assert said.count("passed over") == 1
+    assert "2 .mov, 1 no ending, 1 .p6" in said
+
+
+def test_thumbnails_and_folders_that_cannot_be_listed_are_passed_over(
+    tmp_path, capsys, monkeypatch
+):
+    for name in ("a.jpg", "@eaDir/a.jpg/SYNO.jpg", "#recycle/b.jpg", "shut/c.jpg", ".thumbs/d.jpg"):
+        touch(tmp_path / name)
+    listed = Path.iterdir
+
+    def iterdir(folder):
+        if folder.name == "shut":
+            raise PermissionError(13, "Permission denied")
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert [file.name for file in find_images([tmp_path])] == ["a.jpg"]
+    said = capsys.readouterr().err
+    assert "@eaDir: passed over" in said and "#recycle: passed over" in said
+    assert "shut: cannot be listed (Permission denied)" in said
+    with pytest.raises(InputError, match="cannot be listed"):
+        find_images([tmp_path / "shut"])
 
 
 def test_nothing_found_names_the_source(tmp_path):

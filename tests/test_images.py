@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from scenes import scene
 from wisp.errors import InputError
@@ -321,3 +321,16 @@ def test_scan_sorts_good_from_bad(tmp_path, capsys):
     assert bad[0].to_json() == {"path": str(bad[0].path), "reason": bad[0].reason}
     assert len({file.sha256 for file in good}) == len({file.phash for file in good}) == 5
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("tags", [{50706: b"\1\4\0\0"}, {254: 1, 330: 1000}])
+def test_the_preview_of_a_raw_photo_is_not_taken_for_it(tmp_path, tags):
+    """DNG, NEF and others are TIFFs, whose first picture is a small one."""
+    about = TiffImagePlugin.ImageFileDirectory_v2()
+    for number, value in tags.items():
+        about[number] = value
+    for name, given in (("raw.dng", about), ("plain.tif", None)):
+        Image.new("RGB", (160, 120)).save(tmp_path / name, format="TIFF", tiffinfo=given)
+    assert decode(tmp_path / "plain.tif").size == (160, 120)
+    with pytest.raises(UnreadableImageError, match="raw photo"):
+        decode(tmp_path / "raw.dng")

@@ -22,6 +22,7 @@ program that uses Pillow opens, and a data set is opened by."""
 # A closed list: Pillow also knows formats (EPS, WMF, ...) that start other programs.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "JPEG2000")
 _ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
+_DNG_VERSION, _SUBFILE_TYPE, _SUB_IFDS = 50706, 254, 330
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
@@ -71,6 +72,12 @@ def _unknown_reason(path: Path) -> str:
     except UnicodeError:
         pass
     return "is not a picture of a known format, or is damaged at its start"
+
+
+def _is_preview(image: Image.Image) -> bool:
+    """Whether a TIFF is a DNG, or says that it is a small picture of another within the file."""
+    tags = getattr(image, "tag_v2", {})
+    return _DNG_VERSION in tags or bool(int(tags.get(_SUBFILE_TYPE, 0)) & 1 and _SUB_IFDS in tags)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -159,6 +166,11 @@ def decode_sized(path: Path, target_px: int | None = None) -> tuple[Image.Image,
             image = open_lazily(stream)
             if image is None:
                 raise UnreadableImageError(path, _unknown_reason(path))
+            if _is_preview(image):
+                raise UnreadableImageError(
+                    path,
+                    "is a raw photo, of which only a preview can be read; convert it to JPEG",
+                )
             width, height = image.size
             _check_size(path, width, height)
             if target_px is not None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from wisp.errors import InputError
+from wisp.images.decoding import open_lazily
+from wisp.progress import say
 
 EXTENSIONS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif",
     ".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif",
 )  # fmt: skip
-"""File name endings that count as pictures inside folders (upper or lower case)."""
+"""File name endings that count as pictures (upper or lower case), whatever the files hold."""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -30,49 +33,98 @@ class ImageFile:
         return self.path.relative_to(self.root).as_posix()
 
 
-def _walk(folder: Path, visited: frozenset[str]) -> Iterator[Path]:
-    """Picture files below ``folder``, sorted; ``visited`` are the real paths of its parents."""
-    real = os.path.realpath(folder)
-    if real in visited:  # a link that leads back up
-        return
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be listed ({error.strerror or error})") from None
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _walk(entry, visited | {real})
-        elif entry.suffix.lower() in EXTENSIONS:
-            yield entry  # broken links too: reading them tells, and they are listed as skipped
+_NOT_PHOTOS = frozenset(
+    {"@eadir", "@__thumb", "#recycle", "$recycle.bin", "__macosx", "system volume information"}
+)
+"""Folders that servers and systems keep thumbnails and deleted files in, in lower case."""
+_BESIDE_PHOTOS = frozenset(
+    {".txt", ".json", ".jsonl", ".csv", ".xml", ".yaml", ".yml", ".md", ".html", ".ini", ".db"}
+)
+"""Endings of what describes photos: passed over without a word."""
 
 
-def _glob_root(pattern: str) -> Path:
-    fixed = []
-    for part in Path(pattern).parent.parts:
-        if glob.has_magic(part):
-            break
-        fixed.append(part)
-    return Path(*fixed)
+class _Search:
+    """Looks for pictures, and keeps what it passed over."""
+
+    def __init__(self) -> None:
+        self.folders: list[str] = []
+        self.endings: Counter[str] = Counter()
+
+    def below(self, folder: Path, visited: frozenset[str] = frozenset()) -> Iterator[Path]:
+        """Pictures, sorted; ``visited`` are the real paths of the parents of ``folder``."""
+        real = os.path.realpath(folder)
+        if real in visited:  # a link that leads back up
+            return
+        try:
+            entries = sorted(folder.iterdir())
+        except OSError as error:
+            reason = f"{folder}: cannot be listed ({error.strerror or error})"
+            if not visited:
+                raise InputError(reason) from None
+            self.folders.append(reason)
+            return
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if not entry.is_dir():
+                if self.is_picture(entry):
+                    yield entry
+            elif entry.name.lower() in _NOT_PHOTOS:
+                self.folders.append(f"{entry}: passed over (thumbnails or deleted files)")
+            else:
+                yield from self.below(entry, visited | {real})
+
+    def is_picture(self, file: Path) -> bool:
+        """By its ending, or else by its content. (Broken links, too: reading them tells.)"""
+        ending = file.suffix.lower()
+        if ending in EXTENSIONS:
+            return True
+        if ending in _BESIDE_PHOTOS or not file.is_file():
+            return False
+        try:
+            with file.open("rb") as stream:
+                found = open_lazily(stream) is not None
+        except Exception:  # decoders raise almost anything, here of what may be no picture
+            found = False
+        self.endings[ending or "no ending"] += not found
+        return found
+
+    def report(self) -> None:
+        """Say what was passed over."""
+        for reason in self.folders:
+            say(reason)
+        others = [f"{count} {ending}" for ending, count in self.endings.most_common() if count]
+        if others:
+            say(f"passed over, no pictures that can be read: {', '.join(others)}")
 
 
-def _expand(source: str | Path) -> list[ImageFile]:
+def _literal_start(pattern: str) -> tuple[Path, str]:
+    """The folder that ``pattern`` begins with, and the rest; a folder that is there is meant, even
+    if its name reads as a pattern."""
+    *folders, last = Path(pattern).parts
+    root = Path()
+    for position, part in enumerate(folders):
+        if glob.has_magic(part) and not (root / part).is_dir():
+            return root, str(Path(*folders[position:], last))
+        root /= part
+    return root, last
+
+
+def _expand(source: str | Path, search: _Search) -> list[ImageFile]:
     path = Path(source)
     if path.is_dir():
-        return [ImageFile(found, path) for found in _walk(path, frozenset())]
+        return [ImageFile(found, path) for found in search.below(path)]
     if path.exists() or path.is_symlink():
         return [ImageFile(path, path.parent)]
-    pattern = str(source)
-    if not glob.has_magic(pattern):
+    if not glob.has_magic(str(source)):
         raise InputError(f"{source}: no such file or folder")
-    root = _glob_root(pattern)
+    root, pattern = _literal_start(str(source))
     found: list[ImageFile] = []
-    for match in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - absolute patterns
-        hit = Path(match)
+    for match in sorted(glob.glob(pattern, root_dir=root, recursive=True)):  # noqa: PTH207
+        hit = root / match
         if hit.is_dir():
-            found += [ImageFile(inner, root) for inner in _walk(hit, frozenset())]
-        elif hit.suffix.lower() in EXTENSIONS:
+            found += [ImageFile(inner, root) for inner in search.below(hit)]
+        elif search.is_picture(hit):
             found.append(ImageFile(hit, root))
     return found
 
@@ -82,15 +134,18 @@ def find_images(sources: Sequence[str | Path]) -> list[ImageFile]:
 
     Args:
         sources: folders (searched recursively, sorted by name), files (taken whatever they are
-            called), or globs. Hidden files are passed over; links are followed, but not in circles;
-            broken links are returned, and reading them says so.
+            called), or globs. Files of other endings are told by content. Hidden files are passed
+            over, and, with a word, thumbnails, folders that cannot be listed and what is no
+            picture; links are followed, but not in circles; broken links are returned, and reading
+            them says so.
 
     Raises:
         InputError: a source does not exist or holds no picture.
     """
     unique: dict[str, ImageFile] = {}
+    search = _Search()
     for source in sources:
-        found = _expand(source)
+        found = _expand(source, search)
         if not found:
             known = " ".join(EXTENSIONS)
             raise InputError(
@@ -98,4 +153,5 @@ def find_images(sources: Sequence[str | Path]) -> list[ImageFile]:
             )
         for file in found:
             unique.setdefault(os.path.abspath(file.path), file)  # noqa: PTH100 - keep links
+    search.report()
     return list(unique.values())
