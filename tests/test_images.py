@@ -323,14 +323,15 @@ def test_scan_sorts_good_from_bad(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("tags", [{50706: b"\1\4\0\0"}, {254: 1, 330: 1000}])
+@pytest.mark.parametrize("tags", [{50706: (1, b"\1\4\0\0")}, {254: (4, 1), 330: (4, 1000)}])
 def test_the_preview_of_a_raw_photo_is_not_taken_for_it(tmp_path, tags):
     """DNG, NEF and others are TIFFs, whose first picture is a small one."""
     about = TiffImagePlugin.ImageFileDirectory_v2()
-    for number, value in tags.items():
+    for number, (kind, value) in tags.items():
+        about.tagtype[number] = kind
         about[number] = value
-    for name, given in (("raw.dng", about), ("plain.tif", None)):
-        Image.new("RGB", (160, 120)).save(tmp_path / name, format="TIFF", tiffinfo=given)
+    for name, info in (("raw.dng", about), ("plain.tif", {})):
+        Image.new("RGB", (160, 120)).save(tmp_path / name, format="TIFF", tiffinfo=info)
     assert decode(tmp_path / "plain.tif").size == (160, 120)
     with pytest.raises(UnreadableImageError, match="raw photo"):
         decode(tmp_path / "raw.dng")
