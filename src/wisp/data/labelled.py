@@ -7,10 +7,11 @@ import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 from wisp import images, manifest
+from wisp.data.detection import detection_pictures, is_detection_set
 from wisp.errors import InputError
 from wisp.manifest import FileRecord
 
@@ -36,10 +37,12 @@ class LabelledItem:
 
 _SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
+    "training": "train",
     "validation": "validation",
     "val": "validation",
     "valid": "validation",
 }
+"""In lower case."""
 _MOST_DOUBLES = 0.05
 _NO_CLASSES = frozenset({"masks", "annotations", "gallery", "labels", "samples", "checkpoints"})
 
@@ -141,6 +144,11 @@ class LabelledSet:
         return list(sources.values())
 
 
+def split_of(folder: str) -> Split | None:
+    """Which part of a set a folder of this name holds, whatever its case: ``Val``, ``valid``."""
+    return _SPLIT_NAMES.get(folder.casefold())
+
+
 def _require_distinct(root: Path, items: Sequence[LabelledItem]) -> None:
     """Raise InputError where pictures lie in two classes: they can be of one only.
 
@@ -185,12 +193,17 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _class_files(root: Path) -> Iterator[tuple[images.ImageFile, str, Split | None]]:
     """(file, class, split) of every picture, by folder; files that lie loose are passed over."""
+    if is_detection_set(root):
+        yield from _detected(root)
+        return
     tops = _subfolders(root)
-    splits = [top for top in tops if top.name in _SPLIT_NAMES and _subfolders(top)]
-    places: list[tuple[Path, Split | None]] = [
-        (folder, _SPLIT_NAMES[top.name]) for top in splits for folder in _subfolders(top)
+    parts: list[tuple[Path, Split | None]] = [
+        (folder, split)
+        for top in tops
+        if (split := split_of(top.name))
+        for folder in _subfolders(top)
     ]
-    for folder, split in places or [(top, None) for top in tops]:
+    for folder, split in parts or [(top, None) for top in tops]:
         try:
             found = images.find_images([folder])
         except InputError:  # an empty class folder is no class
@@ -199,13 +212,24 @@ def _class_files(root: Path) -> Iterator[tuple[images.ImageFile, str, Split | No
             yield dataclasses.replace(file, root=root), folder.name, split
 
 
+def _detected(root: Path) -> Iterator[tuple[images.ImageFile, str, Split | None]]:
+    """As :func:`_class_files`, of a detection set; what is in neither part, if there are parts, is
+    a test set."""
+    found: list[tuple[images.ImageFile, str, Split | None]] = []
+    for file, label in detection_pictures(root):
+        splits = [split_of(folder) for folder in PurePath(file.name).parts[:-1]]
+        found.append((file, label, next((split for split in splits if split), None)))
+    divided = any(split for _, _, split in found)
+    yield from (one for one in found if one[2] or not divided)
+
+
 def _read_metadata(root: Path) -> dict[str, dict[str, str]]:
     """Rows of metadata.jsonl by normalised path; only text values are kept.
 
     A damaged line is an error: without its row, groups would be guessed and the split could leak.
     """
     rows: dict[str, dict[str, str]] = {}
-    for folder in [root, *(root / name for name in _SPLIT_NAMES)]:
+    for folder in [root, *filter(lambda top: split_of(top.name), _subfolders(root))]:
         file = folder / "metadata.jsonl"
         if not file.is_file():
             continue
