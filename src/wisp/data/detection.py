@@ -22,7 +22,7 @@ def is_detection_set(root: Path) -> bool:
     )
 
 
-def detection_pictures(root: Path) -> Iterator[tuple[ImageFile, str]]:
+def detection_pictures(root: Path, tell: bool = True) -> Iterator[tuple[ImageFile, str]]:
     """Every picture below a folder ``images``, and ``smoky`` if it has a box of smoke, else
     ``clean``.
 
@@ -30,7 +30,7 @@ def detection_pictures(root: Path) -> Iterator[tuple[ImageFile, str]]:
     where it names several and none of them smoke.
     """
     smoke = _smoke_ids(root / "data.yaml")
-    for file in find_images([root]):
+    for file in find_images([root], tell=tell):
         below = f"{os.sep}{file.path.relative_to(root)}"
         before, found, after = below.rpartition(_IMAGES)
         if found:

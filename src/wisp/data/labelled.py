@@ -111,7 +111,7 @@ class LabelledSet:
         """
         if not Path(path).is_dir():
             raise InputError(f"{path}: no such folder; {_LAYOUT}")
-        if next(_class_files(Path(path)), None) is None:
+        if next(_class_files(Path(path), tell=False), None) is None:
             endings = [file.suffix.lower() for file in Path(path).iterdir() if file.is_file()]
             loose = sum(ending in images.EXTENSIONS for ending in endings)
             raise InputError(
@@ -191,10 +191,12 @@ def _subfolders(folder: Path) -> list[Path]:
     )
 
 
-def _class_files(root: Path) -> Iterator[tuple[images.ImageFile, str, Split | None]]:
+def _class_files(
+    root: Path, *, tell: bool = True
+) -> Iterator[tuple[images.ImageFile, str, Split | None]]:
     """(file, class, split) of every picture, by folder; files that lie loose are passed over."""
     if is_detection_set(root):
-        yield from _detected(root)
+        yield from _detected(root, tell)
         return
     tops = _subfolders(root)
     parts: list[tuple[Path, Split | None]] = [
@@ -205,18 +207,18 @@ def _class_files(root: Path) -> Iterator[tuple[images.ImageFile, str, Split | No
     ]
     for folder, split in parts or [(top, None) for top in tops]:
         try:
-            found = images.find_images([folder])
+            found = images.find_images([folder], tell=tell)
         except InputError:  # an empty class folder is no class
             continue
         for file in found:
             yield dataclasses.replace(file, root=root), folder.name, split
 
 
-def _detected(root: Path) -> Iterator[tuple[images.ImageFile, str, Split | None]]:
+def _detected(root: Path, tell: bool) -> Iterator[tuple[images.ImageFile, str, Split | None]]:
     """As :func:`_class_files`, of a detection set; what is in neither part, if there are parts, is
     a test set."""
     found: list[tuple[images.ImageFile, str, Split | None]] = []
-    for file, label in detection_pictures(root):
+    for file, label in detection_pictures(root, tell):
         splits = [split_of(folder) for folder in PurePath(file.name).parts[:-1]]
         found.append((file, label, next((split for split in splits if split), None)))
     divided = any(split for _, _, split in found)

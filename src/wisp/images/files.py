@@ -129,7 +129,7 @@ def _expand(source: str | Path, search: _Search) -> list[ImageFile]:
     return found
 
 
-def find_images(sources: Sequence[str | Path]) -> list[ImageFile]:
+def find_images(sources: Sequence[str | Path], *, tell: bool = True) -> list[ImageFile]:
     """The picture files that ``sources`` name, in order, each once.
 
     Args:
@@ -138,6 +138,7 @@ def find_images(sources: Sequence[str | Path]) -> list[ImageFile]:
             over, and, with a word, thumbnails, folders that cannot be listed and what is no
             picture; links are followed, but not in circles; broken links are returned, and reading
             them says so.
+        tell: whether to say what was passed over.
 
     Raises:
         InputError: a source does not exist or holds no picture.
@@ -153,5 +154,6 @@ def find_images(sources: Sequence[str | Path]) -> list[ImageFile]:
             )
         for file in found:
             unique.setdefault(os.path.abspath(file.path), file)  # noqa: PTH100 - keep links
-    search.report()
+    if tell:
+        search.report()
     return list(unique.values())
