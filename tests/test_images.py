@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import ExifTags, Image, TiffImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin
 
 from scenes import scene
 from wisp.errors import InputError
@@ -66,6 +66,17 @@ def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path, name):
     decoded = np.asarray(decode(tmp_path / name), dtype=float)
     assert np.abs(decoded - ramp[..., None] / 257).max() <= 0.5
     assert len(np.unique(decoded)) == 64
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_fewer_bits_in_a_sixteen_bit_file_are_scaled_and_said(tmp_path, bits, capsys, monkeypatch):
+    monkeypatch.setattr("wisp.progress._said", set())
+    ramp = np.linspace(0, 2**bits - 1, 64).astype(np.uint16)[None].repeat(16, 0)
+    for name in ("a.png", "b.png"):
+        Image.fromarray(ramp).save(tmp_path / name)
+        decoded = np.asarray(decode(tmp_path / name), dtype=float)
+        assert np.abs(decoded[..., 0] - ramp * (255 / (2**bits - 1))).max() <= 0.51
+    assert capsys.readouterr().err.count(f"use {bits} bits") == 1
 
 
 def test_thirty_two_bit_and_float_grey(tmp_path):
@@ -335,3 +346,35 @@ def test_the_preview_of_a_raw_photo_is_not_taken_for_it(tmp_path, tags):
     assert decode(tmp_path / "plain.tif").size == (160, 120)
     with pytest.raises(UnreadableImageError, match="raw photo"):
         decode(tmp_path / "raw.dng")
+
+
+def float_rgb_tiff() -> bytes:
+    tags = [(256, 16), (257, 8), (258, 134), (259, 1), (262, 2), (273, 146), (277, 3), (339, 140)]
+    entries = b"".join(
+        struct.pack("<HHII", tag, 3, 3 if tag in (258, 339) else 1, value) for tag, value in tags
+    )
+    start = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    kinds = struct.pack("<6H", 32, 32, 32, 3, 3, 3)
+    return start.ljust(134, b"\0") + kinds + np.full((8, 16, 3), 0.5, "<f4").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (float_rgb_tiff(), "TIFF of a kind that cannot be read"),
+        (b"\xff\x0a" + bytes(60), "JPEG XL"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(60), "JPEG XL"),
+    ],
+)
+def test_the_true_reason_is_given(tmp_path, data, reason):
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(UnreadableImageError, match=reason):
+        decode(tmp_path / "a.tif")
+
+
+def test_a_picture_with_more_text_than_pillow_takes(tmp_path):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("words", "x" * 2_000_000, zip=True)
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png", pnginfo=text)
+    with pytest.raises(UnreadableImageError, match="more text than a picture may"):
+        decode(tmp_path / "a.png")

@@ -17,6 +17,16 @@ def say(message: str) -> None:
     sys.stderr.flush()
 
 
+_said: set[str] = set()
+
+
+def say_once(what: str, of: object) -> None:
+    """Say ``what`` is true of ``of``, of the first of its kind only."""
+    if what not in _said:
+        _said.add(what)
+        say(f"{of}: {what} (said once; others may be like it)")
+
+
 def counted(number: int, noun: str) -> str:
     """``1 group``, ``7 groups``.
 

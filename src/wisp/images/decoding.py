@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, JpegImagePlugin
 
 from wisp.errors import InputError
 from wisp.images.colour import to_srgb
+from wisp.progress import say_once
 
 MIN_SIDE_PX = 8
 """Pictures with a shorter side are refused: nothing can be seen on them."""
@@ -23,6 +24,7 @@ program that uses Pillow opens, and a data set is opened by."""
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "JPEG2000")
 _ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
 _DNG_VERSION, _SUBFILE_TYPE, _SUB_IFDS = 50706, 254, 330
+_JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
@@ -65,6 +67,13 @@ def _unknown_reason(path: Path) -> str:
         head = stream.read(512)
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
         return "is a HEIC photo, which cannot be read here; convert it to JPEG or PNG"
+    if head.startswith(_JPEG_XL):
+        return "is a JPEG XL photo, which cannot be read here; convert it to JPEG or PNG"
+    if head.startswith((b"II*\0", b"MM\0*")):
+        return (
+            "is a TIFF of a kind that cannot be read (such as floating-point colour), or damaged "
+            "at its start; convert it to 8 bits"
+        )
     try:
         text = head.decode("utf-8", errors="ignore")
         if b"\0" not in head and len(text.encode()) > len(head) - 4:
@@ -96,7 +105,16 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _scale_deep(image: Image.Image) -> Image.Image:
+def _bits_used(values: npt.NDArray[Any], path: Path) -> int:
+    """How many bits the largest value needs, of those that cameras have; said if fewer than 16."""
+    largest = int(values.max(initial=0))
+    bits = next(bits for bits in (8, 10, 12, 14, 16, 32) if largest < 2**bits)
+    if bits < 16:
+        say_once(f"its 16-bit pixels use {bits} bits and are scaled by these", path)
+    return bits
+
+
+def _scale_deep(image: Image.Image, path: Path) -> Image.Image:
     """Grey pixels of 16 or 32 bits, or floating point, scaled to 8 bits."""
     values = np.asarray(image)
     if image.mode == "F":
@@ -107,17 +125,15 @@ def _scale_deep(image: Image.Image) -> Image.Image:
             raise ValueError(f"its floating-point pixels go from {low:g} to {high:g}, not 0 to 255")
         scaled = values * 255.0 if high <= 1 else values
     else:
-        wide = values.astype(np.float32)
         # Pillow gives "I" both for 16-bit files and for 32-bit ones.
-        top = 65535.0 if image.mode != "I" or values.max(initial=0) <= 65535 else 4294967295.0
-        scaled = wide * (255.0 / top)
+        scaled = values.astype(np.float32) * (255.0 / (2 ** _bits_used(values, path) - 1))
     eight: npt.NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
     return Image.fromarray(eight)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
-        image = _scale_deep(image)
+        image = _scale_deep(image, path)
     if image.mode == "P":
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
     image = to_srgb(image)
@@ -179,7 +195,7 @@ def decode_sized(path: Path, target_px: int | None = None) -> tuple[Image.Image,
             reduced = image.size != (width, height)
             image.load()  # before anything is looked up: that may load, too, and keep errors quiet
             swapped = _orientation(image) >= 5
-            rgb = _to_rgb(_upright(image))
+            rgb = _to_rgb(_upright(image), path)
             if not reduced:  # (some decoders turn the picture themselves)
                 width, height = rgb.size
             elif swapped:
@@ -193,7 +209,9 @@ def decode_sized(path: Path, target_px: int | None = None) -> tuple[Image.Image,
         raise UnreadableImageError(path, "may not be read (permission denied)") from None
     except Exception as error:  # decoders raise almost anything on damaged data
         words = " ".join(str(error).split()) or type(error).__name__
-        if "truncated" in words or isinstance(error, EOFError):
+        if "MAX_TEXT" in words:
+            reason = "holds more text than a picture may (Pillow's limit)"
+        elif "truncated" in words or isinstance(error, EOFError):
             reason = "is truncated (the file ends before the picture does)"
         else:
             reason = f"cannot be decoded ({words})"
