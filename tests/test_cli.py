@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from wisp import cli, engine
 
@@ -97,6 +99,21 @@ def test_json_is_the_last_line_of_stdout(tmp_path):
     assert len(shown.stdout.strip().splitlines()) == 1
     result = json.loads(shown.stdout)
     assert result["run"] == str(tmp_path / "d")
+
+
+def test_what_libraries_say_of_damaged_pictures_is_not_shown(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    for number, compression in enumerate(("tiff_deflate", "tiff_lzw")):
+        file = tmp_path / f"{number}.tif"
+        Image.fromarray(noise).save(file, compression=compression)
+        data = bytearray(file.read_bytes())
+        data[3000:3400] = bytes(400)
+        file.write_bytes(data)
+    shown = wisp("predict", "smoke-detector", tmp_path)
+    assert shown.returncode == 2
+    lines = shown.stderr.splitlines()
+    assert all(line.startswith(("wisp: ", "asking the detector")) for line in lines)
+    assert "0.tif: cannot be decoded" in lines[-1]
 
 
 def test_without_json_stdout_is_the_summary(monkeypatch, capsys, tmp_path):

@@ -187,6 +187,20 @@ def _unknown(name: str) -> str:
     return f"no command '{name}'; {hint} (wisp --help)"
 
 
+def _quieten_libraries() -> None:
+    """Keep off the terminal what libraries write there of damaged pictures: in C, on descriptor 2
+    (libtiff), or as warnings (Pillow). What wisp and Python say goes on to it, by another number.
+    """
+    import warnings
+
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    shown = sys.__stderr__
+    if shown is None or sys.stderr is not shown or shown.fileno() != 2:
+        return  # not a terminal's, but a test's or an embedding program's
+    sys.stderr = os.fdopen(os.dup(2), "w", 1, encoding=shown.encoding, errors="backslashreplace")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 success, 1 failure, 2 wrong usage or input,
     130 stopped by Ctrl-C)."""
@@ -250,5 +264,11 @@ def _system_error(error: OSError) -> tuple[str, int]:
     return f"{error.filename}: {what.lower()}; check the path and its permissions", code
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The program ``wisp``: as :func:`main`, in a process of its own."""
+    _quieten_libraries()
     raise SystemExit(main())
+
+
+if __name__ == "__main__":
+    run()
