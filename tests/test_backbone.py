@@ -67,18 +67,43 @@ def test_torchvision_resnet50_computes_the_same(tmp_path):
     assert error < 1e-5
 
 
-@pytest.mark.parametrize("wrap", [None, "state_dict"])
-def test_timm_names_in_safetensors_and_wrapped_files(tmp_path, wrap):
-    theirs = load_backbone("mobilenetv2_035", "none")
-    state = theirs.net.state_dict()
-    path = tmp_path / ("w.pth" if wrap else "w.safetensors")
-    if wrap:
-        torch.save({wrap: {f"module.{k}": v for k, v in state.items()}}, path)
+def named(prefix, state):
+    return {prefix + key: value for key, value in state.items()}
+
+
+WRAPS = {
+    "w.safetensors": lambda state: state,
+    "w.pt": lambda state: state,
+    "W.PTH": lambda state: {"state_dict": named("module.", state)},
+    "w.pth.tar": lambda state: {"model_ema": state, "epoch": 3},
+    "w.ckpt": lambda state: {
+        "state_dict": {**named("model.", state), "loss.weight": torch.ones(3)},
+        "optimizer_states": [{"state": {0: {"exp_avg": torch.ones(3)}}}],
+    },
+    "a.pth": lambda state: {"model": named("backbone.", state), "scaler": {"scale": torch.ones(1)}},
+    "b.pth": lambda state: named("_orig_mod.", state),
+    "c.pth": lambda state: named("module._orig_mod.encoder.", state),
+    "d.pth": lambda state: {
+        "state_dict": {key: value + 1 for key, value in state.items()},
+        "state_dict_ema": state,
+    },
+}
+
+
+@pytest.mark.parametrize("name", WRAPS)
+@pytest.mark.parametrize("misnamed", [False, True])
+def test_weights_are_found_however_they_are_wrapped_and_called(tmp_path, name, misnamed):
+    state = load_backbone("mobilenetv2_035", "none").net.state_dict()
+    path, held = tmp_path / name, WRAPS[name](state)
+    if misnamed and all(isinstance(value, torch.Tensor) for value in held.values()):
+        path = tmp_path / ("w.pth" if name == "w.safetensors" else "w.safetensors")
+    if name == "w.safetensors" or (misnamed and path.name == "w.pth"):
+        save_file(held, path)
     else:
-        save_file(state, path)
+        torch.save(held, path)
     ours = load_backbone("mobilenetv2_035", path)
-    for name, tensor in ours.net.state_dict().items():
-        torch.testing.assert_close(tensor, state[name])
+    for key, tensor in ours.net.state_dict().items():
+        torch.testing.assert_close(tensor, state[key])
 
 
 def test_random_is_always_alike_and_none_is_not():

@@ -293,6 +293,31 @@ def test_a_generator_file_loads_one_direction(tmp_path, suffix):
     same_generator(model, forward)
 
 
+def prefixed(prefix, state):
+    return {prefix + key: value for key, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "hold"),
+    [
+        ("g.pth", lambda forward, _: {"G": forward}),
+        ("g.ckpt", lambda forward, back: {"netG_B2A": back, "netG_A2B": forward}),
+        ("g.pth.tar", lambda forward, back: {"G_B": back, "G_A": forward, "epoch": 4}),
+        ("g.PT", lambda forward, _: {"state_dict": prefixed("generator._orig_mod.", forward)}),
+        (
+            "g.safetensors",  # of a name that its bytes belie
+            lambda forward, back: {
+                "state_dict": {**prefixed("gen_BA.", back), **prefixed("gen_AB.", forward)}
+            },
+        ),
+    ],
+)
+def test_generators_are_found_however_they_are_wrapped_and_called(tmp_path, name, hold):
+    forward, back = generators(4)
+    torch.save(hold(forward.state_dict(), back.state_dict()), tmp_path / name)
+    same_generator(load(tmp_path / name), forward)
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_weights_that_are_not_finite_are_refused(tmp_path, suffix):
     file = tmp_path / f"spoilt_net_G_A{suffix}"

@@ -20,7 +20,7 @@ from wisp.models.cyclegan import CycleGANModel
 from wisp.models.drawn import DrawnModel
 from wisp.models.scale import WorkingScale
 from wisp.networks.generator import ResnetGenerator
-from wisp.networks.weights import weights_of
+from wisp.networks.weights import is_weights_file, weights_of
 from wisp.rundir import RunDir, read_json
 from wisp.smoke import LiftedSmoke, ProceduralSmoke
 
@@ -58,9 +58,9 @@ def load(model: str | Path, *, device: Device = "cpu", precision: Precision = "3
     if path.is_file():
         if path.name == WEIGHTS_FILE and (path.parent / STATE_FILE).exists():
             return _from_checkpoint(path.parent, device, precision)
-        if path.suffix.lower() == ".zip":
-            return _from_bank(path)
-        if path.suffix.lower() not in (".pth", ".pt", ".safetensors"):
+        if not is_weights_file(path):
+            if path.suffix.lower() == ".zip":
+                return _from_bank(path)
             raise InputError(f"--model {model}: is no file of weights; {_POSSIBLE}")
         return _assemble(str(model), read_tensors(path, "--model"), {}, device, precision)
     raise InputError(f"--model {model}: there is no such model, run or file; {_POSSIBLE}")

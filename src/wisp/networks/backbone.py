@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from wisp.errors import InputError
 from wisp.networks.imagenet import SHIPPED, shipped_weights
 from wisp.networks.weights import (
+    TORCHVISION_MOBILENET_V2,
     check_fit,
-    is_torchvision_mobilenet_v2,
     mobilenet_v2_name,
     read_state,
+    under,
 )
 
 _RANDOM_SEED = 0
@@ -194,8 +195,11 @@ def _create(name: str, size: int | None, pretrained: bool, prefix: str) -> nn.Mo
 def _load_file(net: nn.Module, name: str, path: Path, prefix: str) -> None:
     state = read_state(path, f"{prefix}weights")
     wanted = net.state_dict()
-    if is_torchvision_mobilenet_v2(state) and "conv_stem.weight" in wanted:
-        state = {mobilenet_v2_name(key): tensor for key, tensor in state.items()}
+    theirs = under(state, TORCHVISION_MOBILENET_V2)
+    if theirs.keys() >= set(TORCHVISION_MOBILENET_V2) and "conv_stem.weight" in wanted:
+        state = {mobilenet_v2_name(key): tensor for key, tensor in theirs.items()}
+    else:
+        state = under(state, wanted)
     classifier = _timm(net).pretrained_cfg.get("classifier") or ()
     heads = (classifier,) if isinstance(classifier, str) else cast(tuple[str, ...], classifier)
     # torchvision and older timm releases call the classifier differently.

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wisp.errors import InputError
+from wisp.networks.weights import under
 
 NORM_EPSILON = 1e-5
+_STEM = ("model.1.weight", "model.4.weight", "model.7.weight")
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -114,10 +116,10 @@ class ResnetGenerator(nn.Module):
         """The generator that ``state`` (names of the reference code) belongs to.
 
         Width and blocks are read off the shapes. Statistics that old PyTorch versions stored with
-        instance norm are dropped, as the reference does; a ``module.`` prefix too. Raises
-        InputError, naming ``name``, if ``state`` is not such a generator's.
+        instance norm are dropped, as the reference does. Raises InputError, naming ``name``, if
+        ``state`` holds no such generator.
         """
-        state = strip_statistics(state)
+        state = strip_statistics(under(state, _STEM))
         first = state.get("model.1.weight")
         if first is None or first.ndim != 4 or first.shape[1:] != (3, 7, 7):
             raise InputError(
@@ -140,9 +142,5 @@ def _norm_relu() -> list[nn.Module]:
 
 
 def strip_statistics(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """``state`` without ``module.`` prefixes and without the statistics of instance norm."""
-    return {
-        key.removeprefix("module."): value
-        for key, value in state.items()
-        if key.rsplit(".", 1)[-1] not in _STATISTICS
-    }
+    """``state`` without the statistics of instance norm."""
+    return {key: value for key, value in state.items() if key.rsplit(".", 1)[-1] not in _STATISTICS}

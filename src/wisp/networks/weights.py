@@ -5,8 +5,10 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -14,8 +16,11 @@ from torch import Tensor
 
 from wisp.errors import InputError
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "state_dict_ema")
 _SHOWN = 3
+_ANCHORS = 3
+"""Names that say where a network begins."""
+_ADDED = re.compile(r"^module\.|(?<=\.)module\.|_orig_mod\.")
+_BACK = re.compile(r"B2A|BtoA|G_B|gen_?BA")
 _PICKLE_START = b"\x80"
 
 
@@ -30,24 +35,39 @@ def _is_refusal(words: str, path: Path) -> bool:
     return "Unsupported" in words or "GLOBAL" in words
 
 
+def is_weights_file(path: Path) -> bool:
+    """Whether ``path`` holds safetensors or is one of PyTorch's files, whatever it is called."""
+    with path.open("rb") as stream:
+        head = stream.read(9)
+        if head[8:] == b"{" or head[:1] == _PICKLE_START:
+            return True
+        return zipfile.is_zipfile(stream) and any(
+            name.endswith("/data.pkl") for name in zipfile.ZipFile(stream).namelist()
+        )
+
+
 def read_state(path: Path, flag: str = "--weights") -> dict[str, Tensor]:
     """The tensors in a safetensors or PyTorch file, on the CPU; nothing in it is executed.
 
-    A PyTorch file may hold them under ``state_dict``, ``model`` and the like, next to other values.
-    Raises InputError naming ``flag`` and the file when it is missing, truncated, damaged, or holds
-    objects that would have to be executed, or no tensors.
+    Tensors within dictionaries are called as these are, with dots: ``state_dict.conv1.weight``, see
+    :func:`under`. What DataParallel and torch.compile put into names is left out. Raises InputError
+    naming ``flag`` and the file when it is missing, truncated, damaged, or holds objects that would
+    have to be executed, values that are not finite, or no tensors.
     """
     named = f"{flag} {path}".lstrip()
     if not path.is_file():
         raise InputError(f"{named}: no such file")
     try:
-        if path.suffix == ".safetensors":
-            return finite(dict(load_file(path)), named)
-        with warnings.catch_warnings():
+        with path.open("rb") as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on unusual pickles, which are refused below
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except InputError:
-        raise
+            safe = stream.read(9)[8:] == b"{"
+            stream.seek(0)
+            # A stream, since torch goes by the name of a path.
+            loaded: Any = (
+                load_file(path)
+                if safe
+                else torch.load(stream, map_location="cpu", weights_only=True)
+            )
     except Exception as error:  # what the readers raise on other bytes is unforeseeable
         if isinstance(error, pickle.UnpicklingError) and _is_refusal(str(error), path):
             raise InputError(
@@ -56,20 +76,39 @@ def read_state(path: Path, flag: str = "--weights") -> dict[str, Tensor]:
             ) from None
         raise InputError(
             f"{named}: damaged, truncated or not a weights file; fetch it again (expected is a "
-            ".safetensors file or a PyTorch state dict)"
+            "safetensors file or a PyTorch state dict)"
         ) from None
-    for name in _WRAPPERS:
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
-            loaded = loaded[name]
-    entries = loaded.items() if isinstance(loaded, Mapping) else ()
-    tensors = {
-        str(name).removeprefix("module."): value
-        for name, value in entries
-        if isinstance(value, Tensor)
-    }
+    tensors = {_ADDED.sub("", name): value for name, value in _flat(loaded, "")}
     if not tensors:
         raise InputError(f"{named}: holds no tensors by name; save a model's state_dict()")
     return finite(tensors, named)
+
+
+def _flat(value: object, name: str) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _flat(item, f"{name}.{key}" if name else str(key))
+
+
+def under(state: Mapping[str, Tensor], wanted: Iterable[str]) -> dict[str, Tensor]:
+    """The network in ``state`` that has most of the names ``wanted``, by these names.
+
+    Of several that have as many, an averaged one (EMA), and of two generators that from A to B.
+    Where there is none, ``state``.
+    """
+    names = list(wanted)
+    prefixes = {
+        key.removesuffix(name) for name in names[:_ANCHORS] for key in state if key.endswith(name)
+    }
+
+    def rank(prefix: str) -> tuple[int, bool, bool, int]:
+        hits = sum(prefix + name in state for name in names)
+        return -hits, bool(_BACK.search(prefix)), "ema" not in prefix, len(prefix)
+
+    best = min((p for p in prefixes if not p or p.endswith(".")), key=rank, default="")
+    return {key.removeprefix(best): value for key, value in state.items() if key.startswith(best)}
 
 
 def finite(tensors: dict[str, Tensor], named: str) -> dict[str, Tensor]:
@@ -116,9 +155,12 @@ _ENDS = {
 }
 
 
-def is_torchvision_mobilenet_v2(names: Iterable[str]) -> bool:
-    """Whether these are the parameter names of torchvision's ``mobilenet_v2``."""
-    return {"features.0.0.weight", "features.17.conv.3.bias", "features.18.0.weight"} <= set(names)
+TORCHVISION_MOBILENET_V2 = (
+    "features.0.0.weight",
+    "features.17.conv.3.bias",
+    "features.18.0.weight",
+)
+"""Names of parameters of torchvision's ``mobilenet_v2``, and of nothing of timm's."""
 
 
 def mobilenet_v2_name(name: str) -> str:
