@@ -11,6 +11,7 @@ from wisp.errors import InputError
 from wisp.networks.discriminator import PatchDiscriminator
 from wisp.networks.generator import ResnetGenerator
 from wisp.networks.initialise import initialise
+from wisp.networks.public import generator_of
 
 
 def normalised(x: Tensor) -> Tensor:
@@ -121,7 +122,7 @@ def test_a_file_of_old_pytorch_loads(blocks: int) -> None:
         published[f"{layer}.running_var"] = torch.ones(4)
         published[f"{layer}.num_batches_tracked"] = torch.tensor(7)
     published = {f"module.{name}": value for name, value in published.items()}
-    loaded = ResnetGenerator.from_state(published)
+    loaded = generator_of(published)
     assert (loaded.width, loaded.blocks) == (4, blocks)
     for name, value in loaded.state_dict().items():
         assert torch.equal(value, state[name])
@@ -129,11 +130,11 @@ def test_a_file_of_old_pytorch_loads(blocks: int) -> None:
 
 def test_other_networks_are_refused_by_name() -> None:
     with pytest.raises(InputError, match=r"x\.pth: holds no CycleGAN generator"):
-        ResnetGenerator.from_state(PatchDiscriminator(4).state_dict(), "x.pth")
+        generator_of(PatchDiscriminator(4).state_dict(), "x.pth")
     state = ResnetGenerator(4, 6).state_dict()
     del state["model.11.conv_block.5.bias"]
     with pytest.raises(InputError, match=r"x\.pth: .*model\.11\.conv_block\.5\.bias"):
-        ResnetGenerator.from_state(state, "x.pth")
+        generator_of(state, "x.pth")
 
 
 def test_images_of_a_batch_do_not_influence_each_other() -> None:

@@ -69,8 +69,9 @@ class CycleGANModel(SmokeModel):
     def _run(self, network: nn.Module, batch: Tensor) -> Tensor:
         """``network`` on [B, 3, H, W] of any size from 1 px, by repeating the edge."""
         height, width = batch.shape[-2:]
-        down = max(MIN_SIDE_PX, -(-height // 4) * 4) - height
-        right = max(MIN_SIDE_PX, -(-width // 4) * 4) - width
+        step = int(getattr(network, "multiple_px", 4))
+        down = max(MIN_SIDE_PX, -(-height // step) * step) - height
+        right = max(MIN_SIDE_PX, -(-width // step) * step) - width
         if down or right:
             batch = F.pad(batch, (0, right, 0, down), mode="replicate")
         with torch.inference_mode(), self._autocast():

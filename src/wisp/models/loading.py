@@ -19,7 +19,7 @@ from wisp.models.base import SmokeModel
 from wisp.models.cyclegan import CycleGANModel
 from wisp.models.drawn import DrawnModel
 from wisp.models.scale import WorkingScale
-from wisp.networks.generator import ResnetGenerator
+from wisp.networks.public import UnetGenerator, generator_of
 from wisp.networks.weights import is_weights_file, weights_of
 from wisp.rundir import RunDir, read_json
 from wisp.smoke import LiftedSmoke, ProceduralSmoke
@@ -131,9 +131,11 @@ def _assemble(
         return load_composing(name, tensors, state, engine)
     forward = weights_of(tensors, "clean_to_smoky") or tensors
     backward = weights_of(tensors, "smoky_to_clean")
-    clean_to_smoky = ResnetGenerator.from_state(forward, f"--model {name}")
-    smoky_to_clean = ResnetGenerator.from_state(backward, f"--model {name}") if backward else None
+    clean_to_smoky = generator_of(forward, f"--model {name}")
+    smoky_to_clean = generator_of(backward, f"--model {name}") if backward else None
     scale = WorkingScale()
+    if isinstance(clean_to_smoky, UnetGenerator):  # which knows one size
+        scale = WorkingScale("squash", clean_to_smoky.multiple_px)
     if "load_size" in state:
         scale = WorkingScale(state.get("fit", "squash"), int(state["load_size"]))
     return CycleGANModel(name, clean_to_smoky, smoky_to_clean, scale, engine)

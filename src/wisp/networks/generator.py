@@ -6,18 +6,13 @@ names are those of the public reference code, so that its ``*_net_G_*.pth`` file
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wisp.errors import InputError
-from wisp.networks.weights import under
-
 NORM_EPSILON = 1e-5
-_STEM = ("model.1.weight", "model.4.weight", "model.7.weight")
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class _Reflect(nn.Module):
@@ -56,20 +51,91 @@ class InstanceNorm(nn.Module):
         return F.instance_norm(x, eps=NORM_EPSILON)
 
 
-class ResidualBlock(nn.Module):
-    """x + two reflection-padded 3 × 3 convolutions with instance norm, ReLU between."""
+@dataclasses.dataclass(frozen=True)
+class Build:
+    """What public generators differ in; the paper's own by default."""
+
+    batch_norm: bool = False
+    """Instead of instance norm; convolutions before it have no bias."""
+    dropout: bool = False
+    """In residual blocks."""
+    blurred_down: bool = False
+    """Halved by a blur, as in CUT (Zhang 2019, arXiv 1904.11486), not by a stride."""
+    blurred_up: bool = False
+    """Doubled by a blur and a convolution, not by a transposed one."""
+
+    def norm(self, channels: int) -> nn.Module:
+        """A layer of normalisation."""
+        return nn.BatchNorm2d(channels) if self.batch_norm else InstanceNorm()
+
+    def down(self, channels: int) -> list[nn.Module]:
+        """Half the size, twice the ``channels``."""
+        stride = 1 if self.blurred_down else 2
+        conv = nn.Conv2d(channels, 2 * channels, 3, stride, 1, bias=not self.batch_norm)
+        blur = [BlurDown(2 * channels)] if self.blurred_down else []
+        return [conv, self.norm(2 * channels), nn.ReLU(inplace=True), *blur]
+
+    def up(self, channels: int) -> list[nn.Module]:
+        """Twice the size, half the ``channels``."""
+        half, bias = channels // 2, not self.batch_norm
+        larger: list[nn.Module] = (
+            [BlurUp(channels), nn.Conv2d(channels, half, 3, padding=1, bias=bias)]
+            if self.blurred_up
+            else [nn.ConvTranspose2d(channels, half, 3, 2, 1, output_padding=1, bias=bias)]
+        )
+        return [*larger, self.norm(half), nn.ReLU(inplace=True)]
+
+
+class BlurDown(nn.Module):
+    """Binomial blur of 3 × 3, every second pixel; the edge is mirrored."""
+
+    filt: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv_block = nn.Sequential(
-            _Reflect(1),
-            nn.Conv2d(channels, channels, 3),
-            InstanceNorm(),
-            nn.ReLU(inplace=True),
-            _Reflect(1),
-            nn.Conv2d(channels, channels, 3),
-            InstanceNorm(),
-        )
+        self.register_buffer("filt", _binomial([1.0, 2.0, 1.0], channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` [B, C, H, W]; [B, C, ⌈H/2⌉, ⌈W/2⌉]."""
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), "reflect"), self.filt, stride=2, groups=x.shape[1])
+
+
+class BlurUp(nn.Module):
+    """Twice the size by a binomial filter of 4 × 4; the edge is repeated."""
+
+    filt: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("filt", 4 * _binomial([1.0, 3.0, 3.0, 1.0], channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` [B, C, H, W]; [B, C, 2H, 2W]."""
+        wide = F.pad(x, (1, 1, 1, 1), "replicate")
+        blurred = F.conv_transpose2d(wide, self.filt, stride=2, padding=2, groups=x.shape[1])
+        return blurred[:, :, 1:-1, 1:-1]
+
+
+def _binomial(line: list[float], channels: int) -> Tensor:
+    filt = torch.tensor(line)[:, None] * torch.tensor(line)
+    return (filt / filt.sum()).expand(channels, 1, -1, -1).clone()
+
+
+PAPERS = Build()
+
+
+class ResidualBlock(nn.Module):
+    """x + two reflection-padded 3 × 3 convolutions with a norm each, ReLU between."""
+
+    def __init__(self, channels: int, build: Build) -> None:
+        super().__init__()
+
+        def conv() -> list[nn.Module]:
+            bias = not build.batch_norm
+            return [_Reflect(1), nn.Conv2d(channels, channels, 3, bias=bias), build.norm(channels)]
+
+        dropout = [nn.Dropout(0.5)] if build.dropout else []
+        self.conv_block = nn.Sequential(*conv(), nn.ReLU(inplace=True), *dropout, *conv())
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` [B, C, H, W], H and W at least 2; the same shape."""
@@ -87,20 +153,16 @@ class ResnetGenerator(nn.Module):
     parameters.
     """
 
-    def __init__(self, width: int = 64, blocks: int = 9) -> None:
+    multiple_px = 4
+
+    def __init__(self, width: int = 64, blocks: int = 9, build: Build = PAPERS) -> None:
         super().__init__()
         self.width, self.blocks = width, blocks
-        layers: list[nn.Module] = [_Reflect(3), nn.Conv2d(3, width, 7), *_norm_relu()]
-        for channels in (width, 2 * width):
-            layers += [nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1), *_norm_relu()]
-        layers += [ResidualBlock(4 * width) for _ in range(blocks)]
-        for channels in (4 * width, 2 * width):
-            layers.append(
-                nn.ConvTranspose2d(
-                    channels, channels // 2, 3, stride=2, padding=1, output_padding=1
-                )
-            )
-            layers += _norm_relu()
+        first = nn.Conv2d(3, width, 7, bias=not build.batch_norm)
+        layers = [_Reflect(3), first, build.norm(width), nn.ReLU(inplace=True)]
+        layers += [*build.down(width), *build.down(2 * width)]
+        layers += [ResidualBlock(4 * width, build) for _ in range(blocks)]
+        layers += [*build.up(4 * width), *build.up(2 * width)]
         layers += [_Reflect(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 
@@ -110,37 +172,3 @@ class ResnetGenerator(nn.Module):
         for layer in self.model[:-1]:
             x = layer(x)
         return torch.tanh(x.float())  # in float32: bfloat16 has too few steps near white
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], name: str = "the file") -> ResnetGenerator:
-        """The generator that ``state`` (names of the reference code) belongs to.
-
-        Width and blocks are read off the shapes. Statistics that old PyTorch versions stored with
-        instance norm are dropped, as the reference does. Raises InputError, naming ``name``, if
-        ``state`` holds no such generator.
-        """
-        state = strip_statistics(under(state, _STEM))
-        first = state.get("model.1.weight")
-        if first is None or first.ndim != 4 or first.shape[1:] != (3, 7, 7):
-            raise InputError(
-                f"{name}: holds no CycleGAN generator (no model.1.weight of N × 3 × 7 × 7)"
-            )
-        blocks = len({key.split(".")[1] for key in state if ".conv_block." in key})
-        network = cls(width=first.shape[0], blocks=blocks)
-        try:
-            network.load_state_dict(dict(state))
-        except RuntimeError as error:
-            detail = " ".join(str(error).split())[:300]
-            raise InputError(
-                f"{name}: is not a ResNet generator of CycleGAN without dropout ({detail})"
-            ) from None
-        return network
-
-
-def _norm_relu() -> list[nn.Module]:
-    return [InstanceNorm(), nn.ReLU(inplace=True)]
-
-
-def strip_statistics(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """``state`` without the statistics of instance norm."""
-    return {key: value for key, value in state.items() if key.rsplit(".", 1)[-1] not in _STATISTICS}
