@@ -103,6 +103,17 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(path, tensors, state)
 
 
+def pointed_to(pointer: Path) -> Path:
+    """The checkpoint that ``checkpoints/latest.json`` or ``best.json`` of a run names.
+
+    Raises InputError where the file is damaged.
+    """
+    said = read_json(pointer)
+    if not isinstance(said, dict) or not isinstance(said.get("path"), str):
+        raise InputError(f"{pointer}: is damaged; name one of the checkpoints beside it")
+    return pointer.parent.parent / said["path"]
+
+
 def read_tensors(path: Path, flag: str = "") -> dict[str, Tensor]:
     """The tensors by name in a ``.safetensors`` or torch ``.pth``/``.pt`` file, on the CPU.
 

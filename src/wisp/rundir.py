@@ -118,15 +118,24 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file; an unfinished last line (a killed writer) is dropped."""
+    """The rows of a JSON-lines file; an unfinished last line (a killed writer) is dropped.
+
+    Raises InputError where another line is damaged.
+    """
     if not path.exists():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").split("\n"):
+    *whole, _ = path.read_bytes().split(b"\n")
+    for number, line in enumerate(whole, start=1):
         try:
-            rows += [json.loads(line)] if line else []
-        except json.JSONDecodeError:
-            break
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise InputError(
+                f"{path}: line {number} is damaged; restore the file or make the run anew"
+            )
+        rows.append(row)
     return rows
 
 
@@ -364,7 +373,14 @@ class RunDir:
     @property
     def inputs(self) -> dict[str, Any]:
         """What ``write_inputs`` wrote: {"parents", "skipped", "files"}."""
-        return dict(read_json(self.path / "inputs.json"))
+        file = self.path / "inputs.json"
+        said = read_json(file)
+        parts = {"parents": dict, "skipped": list, "files": list}
+        if not isinstance(said, dict) or not all(
+            isinstance(said.get(name), kind) for name, kind in parts.items()
+        ):
+            raise InputError(f"{file}: is damaged; restore it or make the run anew")
+        return said
 
     def parent(self, name: str) -> RunDir | None:
         """The parent run called ``name``, or None if it is not recorded or no longer there."""

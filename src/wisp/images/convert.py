@@ -78,7 +78,7 @@ def jpeg_recipe(path: Path) -> JpegRecipe | None:
                 return None
             tables = tuple(tuple(table) for _, table in sorted(image.quantization.items()))
             subsampling = JpegImagePlugin.get_sampling(image)
-    except (OSError, SyntaxError, ValueError):
+    except Exception:  # decoders raise almost anything on damaged data
         return None
     if not 1 <= len(tables) <= 2 or any(len(table) != 64 for table in tables):
         return None

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from wisp import shipped
-from wisp.checkpoint import STATE_FILE, read_tensors
+from wisp.checkpoint import STATE_FILE, pointed_to, read_tensors
 from wisp.config import Device, Precision
 from wisp.data import BANK_FILE, LayerBank
 from wisp.engine import make_engine
@@ -91,7 +91,7 @@ def checkpoint_of(run: Path) -> Path:
     for name in ("best", "latest"):
         pointer = run / "checkpoints" / f"{name}.json"
         if pointer.exists():
-            return run / str(read_json(pointer)["path"])
+            return pointed_to(pointer)
     raise InputError(f"--model {run}: has no checkpoint yet; train it longer (wisp train --resume)")
 
 

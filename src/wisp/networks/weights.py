@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,12 +37,10 @@ def _is_refusal(words: str, path: Path) -> bool:
 def is_weights_file(path: Path) -> bool:
     """Whether ``path`` holds safetensors or is one of PyTorch's files, whatever it is called."""
     with path.open("rb") as stream:
-        head = stream.read(9)
-        if head[8:] == b"{" or head[:1] == _PICKLE_START:
-            return True
-        return zipfile.is_zipfile(stream) and any(
-            name.endswith("/data.pkl") for name in zipfile.ZipFile(stream).namelist()
-        )
+        head = stream.read(512)
+    # A zip of PyTorch's begins with NAME/data.pkl; a bank of layers is another zip.
+    zipped = head.startswith(b"PK") and b"/data.pkl" in head
+    return zipped or head[8:9] == b"{" or head[:1] == _PICKLE_START
 
 
 def read_state(path: Path, flag: str = "--weights") -> dict[str, Tensor]:

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wisp.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from wisp.checkpoint import Checkpoint, load_checkpoint, pointed_to, save_checkpoint
 from wisp.errors import InputError
 from wisp.jobs.train.trainer import Trainer
 from wisp.progress import say
-from wisp.rundir import RunDir, read_json, write_json
+from wisp.rundir import RunDir, write_json
 
 KEPT = 2
 
@@ -74,7 +74,7 @@ def save_training(run: RunDir, trainer: Trainer, extra: dict[str, Any]) -> Path:
 def named_checkpoint(run: RunDir, name: str) -> Path | None:
     """The folder that ``checkpoints/NAME.json`` names ("latest", "best"), if there is one."""
     file = checkpoints_folder(run) / f"{name}.json"
-    return run.path / str(read_json(file)["path"]) if file.exists() else None
+    return pointed_to(file) if file.exists() else None
 
 
 def prune(run: RunDir) -> None:
