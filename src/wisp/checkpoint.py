@@ -111,7 +111,7 @@ def pointed_to(pointer: Path) -> Path:
     said = read_json(pointer)
     if not isinstance(said, dict) or not isinstance(said.get("path"), str):
         raise InputError(f"{pointer}: is damaged; name one of the checkpoints beside it")
-    return pointer.parent.parent / said["path"]
+    return pointer.parent.parent / str(said["path"])
 
 
 def read_tensors(path: Path, flag: str = "") -> dict[str, Tensor]:
