@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_OUT ?= wisp-demo
+MINUTES ?= 10
 
-.PHONY: demo test quick elsewhere lint setup clean
+.PHONY: demo test quick elsewhere fuzz chaos lint setup clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("wisp needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name one with PYTHON=…") if sys.version_info < (3, 11) else None'
@@ -35,6 +36,10 @@ quick: $(VENV)/.dev
 # The quick suite takes nothing from the machine it was written on.
 elsewhere: $(VENV)/.dev
 	OMP_NUM_THREADS=1 tests/elsewhere.sh $(BIN)/python -m 'not slow' -n 2
+
+# Mutated inputs through every reader; kills, full disks and vanishing input, at random.
+fuzz chaos: $(VENV)/.dev
+	$(BIN)/python tests/$@.py --minutes $(MINUTES)
 
 test: lint quick
 	$(BIN)/pytest -m slow

@@ -31,7 +31,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from synthesis import make, save_photo, tiny_run
+from synthesis import killed_synth, make, save_photo, tiny_run, tree
+from wisp import cli
 from wisp.checkpoint import load_checkpoint, read_tensors
 from wisp.config import PredictConfig, saved_train_config
 from wisp.data import LabelledSet, LayerBank
@@ -217,6 +218,12 @@ def readers(folder: Path) -> list[tuple[str, Path, str, Callable[[Path], object]
     for number in range(4):
         save_photo(photos / f"place{number}__0.png", number, (40, 32))
     dataset = make(photos, folder / "whole-set").run
+    killed = killed_synth(photos, folder / "killed-set")
+
+    def resumed(run: Path) -> None:
+        make(photos, run)
+        assert tree(run) == tree(dataset), "another data set than the undisturbed one"
+
     detector, gan = detector_in(folder / "whole-detector"), tiny_run(folder / "whole-gan")
     weights = folder / "whole-weights"
     weights.mkdir()
@@ -231,6 +238,7 @@ def readers(folder: Path) -> list[tuple[str, Path, str, Callable[[Path], object]
         ("metadata", dataset, "train/metadata.jsonl", LabelledSet.open),
         ("metadata of all", dataset, "metadata.jsonl", LabelledSet.open),
         ("inputs", dataset, "inputs.json", lambda run: RunDir(run).files_seen()),
+        ("journal", killed, ".journal.jsonl", resumed),
         ("configuration", dataset, "config.json", lambda run: RunDir.open(run, "synth")),
         ("train's configuration", gan, "config.json", _train_config),
         ("rows", dataset, "metadata.jsonl", lambda run: read_jsonl(run / "metadata.jsonl")),
@@ -263,7 +271,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
+    cli._quieten_libraries()
     end_s = time.monotonic() + 60 * arguments.minutes
     with (
         tempfile.TemporaryDirectory(prefix="wisp-fuzz-") as name,

@@ -1,10 +1,12 @@
 """Photos to make data sets of, and the means to look at those sets."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -41,6 +43,16 @@ def make(photos, out, **options):
     return synth.run(
         SynthConfig((str(photos),), out=out, **{"model": "procedural", "probe": False, **options})
     )
+
+
+def killed_synth(photos, out):
+    """A data set whose making ended when all but its description was there."""
+    with (
+        mock.patch("wisp.jobs.synth.job._describe", side_effect=KeyboardInterrupt),
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        make(photos, out)
+    return out
 
 
 def rows_of(out):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import struct
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -288,6 +289,11 @@ def damaged(path, what):
         data = bytearray(path.read_bytes())
         data[45:60] = b"\xff" * 15
         path.write_bytes(bytes(data))
+    elif what == "too long":
+        data = bytearray(path.read_bytes())
+        at = data.rindex(b"PK\1\2") + 20  # of the last layer, in the directory
+        data[at : at + 8] = struct.pack("<II", 1 << 20, 65535)
+        path.write_bytes(bytes(data))
     else:
         with zipfile.ZipFile(path, "w") as bank:
             index = {"format": 99 if what == "newer" else 1, "layers": [{"name": "gone"}]}
@@ -301,6 +307,7 @@ def damaged(path, what):
         ("text", "damaged"),
         ("nested", "damaged"),
         ("inside", "damaged"),
+        ("too long", "damaged"),
         ("empty", "holds no layers"),
         ("newer", "format 99"),
         ("missing picture", "gone.webp"),

@@ -1,6 +1,5 @@
 """Bad photos, full disks, kills and other people's folders."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from synthesis import differences, make, rows_of, tiny_run, write_photos
+from synthesis import differences, killed_synth, make, rows_of, save_photo, tiny_run, write_photos
 from wisp import engine
 from wisp.errors import InputError, WispError
 from wisp.images import decode
@@ -159,14 +158,22 @@ def test_a_killed_run_goes_on_and_ends_the_same(photos, tmp_path):
     assert not list(out.rglob(".*"))
 
 
-def test_photos_that_changed_since_the_kill_are_noticed(photos, tmp_path):
-    out = make(photos, tmp_path / "set").run
-    rows = {"rows": rows_of(out)[:2], "split": "train"}
-    (out / "result.json").unlink()
-    lines = [{"model": "procedural"}, {"name": "gone", "sha256": "0", **rows}]
-    (out / ".journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    with pytest.raises(InputError, match="gone"):
-        make(photos, out)
+def test_photos_that_changed_since_the_kill_are_noticed(tmp_path):
+    save_photo(tmp_path / "photos" / "a.png", 1)
+    save_photo(tmp_path / "photos" / "b.png", 2)
+    killed_synth(tmp_path / "photos", tmp_path / "set")
+    save_photo(tmp_path / "photos" / "b.png", 3)
+    with pytest.raises(InputError, match=r"b is no longer among the photos, or has changed"):
+        make(tmp_path / "photos", tmp_path / "set")
+
+
+def test_a_damaged_journal_is_noticed(tmp_path):
+    save_photo(tmp_path / "photos" / "a.png", 1)
+    save_photo(tmp_path / "photos" / "b.png", 2)
+    journal = killed_synth(tmp_path / "photos", tmp_path / "set") / ".journal.jsonl"
+    journal.write_text(journal.read_text().replace('"coverage": 0.', '"coverage": 9.'))
+    with pytest.raises(InputError, match=r"journal.jsonl: is damaged; remove .*set and start"):
+        make(tmp_path / "photos", tmp_path / "set")
 
 
 def test_a_generator_that_paints_one_colour_is_said_to(photos, tmp_path):

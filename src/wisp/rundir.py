@@ -11,12 +11,15 @@ import csv
 import errno
 import io
 import json
+import lzma
 import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -29,6 +32,12 @@ from wisp.progress import say
 
 _PACKAGES = ("wisp-smoke", "torch", "torchvision", "timm", "lightning", "torchmetrics", "pillow")
 TEMPORARY_PREFIX = ".tmp-"
+# RuntimeError: an encrypted entry, an unknown method of compression, JSON that is nested too deep.
+ZIP_ERRORS = (
+    OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, KeyError, TypeError,
+    ValueError, RuntimeError,
+)  # fmt: skip
+"""What reading a damaged ZIP file, and JSON in it, raises."""
 _LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
 """What JSON leaves as it is, and some readers of lines do not."""
 
@@ -125,15 +134,18 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     rows = []
-    *whole, _ = path.read_bytes().split(b"\n")
-    for number, line in enumerate(whole, start=1):
+    *lines, unfinished = path.read_bytes().split(b"\n")
+    if not unfinished.startswith(b"{"):  # no row's beginning
+        lines += [unfinished] if unfinished else []
+    for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
         except ValueError:
             row = None
         if not isinstance(row, dict):
             raise InputError(
-                f"{path}: line {number} is damaged; restore the file or make the run anew"
+                f"{path}: line {number} is damaged, not readable as JSON; restore it or make the "
+                "run anew"
             )
         rows.append(row)
     return rows

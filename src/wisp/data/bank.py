@@ -12,7 +12,6 @@ import io
 import json
 import threading
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ import torch
 from PIL import Image
 
 from wisp.errors import InputError
-from wisp.rundir import atomic_file
+from wisp.rundir import ZIP_ERRORS, atomic_file
 from wisp.smoke import LiftedLayer
 from wisp.smoke.optics import density_of
 
@@ -35,10 +34,6 @@ _MAX_LAYERS = 100_000
 _MAX_BYTES = 8 << 20
 _KEPT = 128
 _SMALLEST_PX = 8
-# RuntimeError: an encrypted entry, an unknown method of compression, JSON that is nested too deep.
-_UNREADABLE = (
-    OSError, zipfile.BadZipFile, zlib.error, KeyError, TypeError, ValueError, RuntimeError,
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +110,7 @@ class LayerBank(Sequence[LiftedLayer]):
                 self._data = [self._read(bank, f"{row['name']}.webp") for row in self.rows]
         except FileNotFoundError:
             raise InputError(f"{self.path}: there is no such layer bank") from None
-        except _UNREADABLE as error:
+        except ZIP_ERRORS as error:
             raise InputError(
                 f"{self.path}: is damaged, not readable as a layer bank ({error}); make it anew "
                 "with wisp train --model layered"

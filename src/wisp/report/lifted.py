@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import lzma
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +18,7 @@ from wisp.report import charts, wording
 from wisp.report.page import Section, Tile, section
 from wisp.report.pictures import Pictures
 from wisp.report.read import Number, RunFiles, Saved, mapping, sequence, text
+from wisp.rundir import ZIP_ERRORS
 
 T = TypeVar("T")
 Wall = tuple[str, list[tuple["Layer", str, str | None]]]
@@ -33,11 +32,7 @@ _SUSPICIOUS_SHOWN = 24
 _SUSPICIOUS_LISTED = 200
 _SIDE_PX = 360
 _MAX_BYTES = 8 << 20  # of an entry of the bank: beyond, it is no layer
-# RuntimeError: an encrypted entry, an unknown method of compression, JSON that is nested too deep.
-_DAMAGED = (
-    OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, KeyError, TypeError,
-    ValueError, RuntimeError, SyntaxError, Image.DecompressionBombError,
-)  # fmt: skip
+_DAMAGED = (*ZIP_ERRORS, SyntaxError, Image.DecompressionBombError)
 _FATES = (
     ("without_smoke", "no smoke seen", "R saw hardly any smoke in them."),
     ("unsteady", "not seen alike", "Seen mirrored or smaller, R found other smoke in them."),
@@ -164,7 +159,7 @@ def _layers_section(
             if lifting
             else "Smoke is lifted when the training has come to its end."
         )
-    except _DAMAGED as error:
+    except ZIP_ERRORS as error:
         problem = f"{path}: is damaged, so no layers can be shown ({error})."
     walls, damaged = _walls(path, layers, records["smoky"], pictures) if layers else ([], 0)
     return section(

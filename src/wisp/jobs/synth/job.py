@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import time
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -219,6 +221,8 @@ class _Journal:
             )
         known = {(photo.name, photo.sha256, photo.split) for photo in photos}
         for entry in entries:
+            if entry.get("check") != _check(entry):
+                raise InputError(f"{self.path}: is damaged; remove {out} and start again")
             if (entry["name"], entry["sha256"], entry["split"]) not in known:
                 raise InputError(
                     f"--out {out}: {entry['name']} is no longer among the photos, or has changed; "
@@ -231,7 +235,13 @@ class _Journal:
     def add(self, photo: Photo, rows: list[Row]) -> None:
         """Note that ``photo`` is finished."""
         entry = {"name": photo.name, "sha256": photo.sha256, "split": photo.split, "rows": rows}
-        append_jsonl(self.path, entry)
+        append_jsonl(self.path, {**entry, "check": _check(entry)})
+
+
+def _check(entry: Row) -> int:
+    """A sum over a line of the journal, by which damage shows that JSON has no word against."""
+    words = [entry.get(name) for name in ("name", "sha256", "split", "rows")]
+    return zlib.crc32(json.dumps(words).encode())
 
 
 def _render_all(
