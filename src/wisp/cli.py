@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from wisp.errors import InputError, WispError
+from wisp.progress import say
 
 # name → (configuration class, one line for `wisp --help`)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -175,7 +176,7 @@ def _told(result: Any, as_json: bool) -> str:  # noqa: ANN401 - any command's re
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"wisp: {message}", file=sys.stderr)  # noqa: T201
+    say(f"wisp: {message}")
     return code
 
 

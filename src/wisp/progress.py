@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -11,9 +12,23 @@ from typing import TextIO
 _PLAIN_INTERVAL_S = 10.0
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def one_line(text: str) -> str:
+    r"""``text`` as a terminal shows it in a line, whatever a file in it is called: bytes that are
+    no UTF-8 as ``\xNN``, control characters by their escapes.
+
+    >>> one_line("a\nb\x1b[31m"), one_line("k\udcfcche")
+    ('a\\nb\\x1b[31m', 'k\\xfcche')
+    """
+    text = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def say(message: str) -> None:
     """Print one line for the user on stderr (stdout is kept for results)."""
-    sys.stderr.write(message + "\n")
+    sys.stderr.write(one_line(message) + "\n")
     sys.stderr.flush()
 
 

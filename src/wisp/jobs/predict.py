@@ -11,7 +11,7 @@ from wisp.detectors import load_detector, score_pictures
 from wisp.engine import make_engine
 from wisp.errors import InputError
 from wisp.metrics import decide
-from wisp.progress import say
+from wisp.progress import one_line, say
 from wisp.rundir import write_csv
 
 __all__ = ["PredictResult", "Prediction", "run"]
@@ -55,7 +55,7 @@ class PredictResult:
         """One line per picture (probability, label, path), then the files that were skipped."""
         lines = [f"{score:.3f}  {label}  {path}" for path, score, label in self.rows]
         lines += [f"skipped  {skipped.path}: {skipped.reason}" for skipped in self.skipped]
-        return "\n".join(lines)
+        return "\n".join(map(one_line, lines))
 
 
 def _require_own(out: Path | None) -> None:

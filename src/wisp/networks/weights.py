@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 from wisp.errors import InputError
@@ -59,9 +59,9 @@ def read_state(path: Path, flag: str = "--weights") -> dict[str, Tensor]:
             warnings.simplefilter("ignore")  # on unusual pickles, which are refused below
             safe = stream.read(9)[8:] == b"{"
             stream.seek(0)
-            # A stream, since torch goes by the name of a path.
+            # A stream: torch goes by a path's name, and safetensors opens none that is no UTF-8.
             loaded: Any = (
-                load_file(path)
+                load(stream.read())
                 if safe
                 else torch.load(stream, map_location="cpu", weights_only=True)
             )

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pydantic import Field
 
 from wisp.report.read import UNKNOWN, Measured, Number, Prediction, RunFiles, Saved
+from wisp.rundir import readable
 
 Names = tuple[str, str]  # what the class to detect is called, and what all else is called
 
@@ -302,7 +303,7 @@ def _groups(metrics: Metrics, predictions: list[Prediction]) -> tuple[GroupRow, 
     rows = []
     listed = metrics.per_group or [GroupRow(group=group, set=set_) for set_, group in by_group]
     for row in listed:
-        photos = by_group.get((row.set, row.group), [])
+        photos = by_group.get((readable(row.set), readable(row.group)), [])  # as the table has them
         scores = Scores.of(photos, metrics.positive)
         known: dict[str, object] = {"images": row.images or len(photos), "scores": scores}
         if tally := scores.tally(metrics.threshold):
