@@ -103,6 +103,15 @@ def test_original_names_are_kept_beside_the_safe_ones(made):
     assert {readable(path) for path in paths} == sources
 
 
+def test_a_data_set_below_a_folder_called_images_is_doubted(tmp_path, capsys):
+    save_photo(tmp_path / "photos" / "a.jpg")
+    out = make(tmp_path / "photos", tmp_path / "images" / "set").run
+    assert "below a folder called images" in capsys.readouterr().err
+    assert not any(label.exists() for pairs in seen_by_yolo(out).values() for _, label in pairs)
+    moved = out.rename(tmp_path / "set")
+    assert any(label.exists() for pairs in seen_by_yolo(moved).values() for _, label in pairs)
+
+
 texts = st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1)
 parts = texts.map(lambda t: os.fsdecode(t.encode()[:255])).filter(lambda t: t not in (".", ".."))
 bytes_ = st.binary(min_size=1, max_size=255).filter(lambda b: not {0, 47} & set(b))

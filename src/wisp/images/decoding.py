@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
+import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -131,6 +133,41 @@ def _scale_deep(image: Image.Image, path: Path) -> Image.Image:
     return Image.fromarray(eight)
 
 
+def _other_order(arguments: Any) -> Any:  # noqa: ANN401 - a decoder's
+    """Arguments that give the low bytes of 16-bit colours; None where pixels are no such colours.
+
+    Pillow keeps the high byte of each value: the low one, when told the other order of bytes.
+    """
+    if isinstance(arguments, tuple):
+        mode = _other_order(arguments[0]) if arguments else None
+        return None if mode is None else (mode, *arguments[1:])
+    found = re.fullmatch(r"(RGB[AX]?;16)([BLN])", str(arguments))
+    if found is None:
+        return None
+    big = found[2] == "B" or (found[2] == "N" and sys.byteorder == "big")
+    return found[1] + ("L" if big else "B")
+
+
+def _load(image: ImageFile.ImageFile, stream: BinaryIO, path: Path) -> None:
+    """Decode the pixels; 16-bit colours that use few of their bits are scaled by these."""
+    orders = [_other_order(tile.args) for tile in image.tile]
+    image.load()
+    # What is darker than a quarter of all that fits has been measured with fewer bits.
+    if None in orders or not orders or np.asarray(image)[..., :3].max() >= 2**6:
+        return
+    stream.seek(0)
+    low = open_lazily(stream)
+    assert low is not None  # it was opened before
+    low.tile = [tile._replace(args=order) for tile, order in zip(low.tile, orders, strict=True)]
+    low.load()
+    values = np.asarray(image)[..., :3].astype(np.uint16) << 8 | np.asarray(low)[..., :3]
+    scaled = np.rint(values * (255.0 / (2 ** _bits_used(values, path) - 1)))
+    alpha = image.getchannel("A") if image.mode == "RGBA" else None
+    image.paste(Image.fromarray(scaled.astype(np.uint8)))  # into what knows profile and orientation
+    if alpha is not None:
+        image.putalpha(alpha)
+
+
 def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
         image = _scale_deep(image, path)
@@ -193,7 +230,8 @@ def decode_sized(path: Path, target_px: int | None = None) -> tuple[Image.Image,
                 scale = min(1.0, target_px / min(width, height))
                 image.draft(image.mode, (math.ceil(width * scale), math.ceil(height * scale)))
             reduced = image.size != (width, height)
-            image.load()  # before anything is looked up: that may load, too, and keep errors quiet
+            # Before anything is looked up: that may load, too, and keep errors quiet.
+            _load(image, stream, path)
             swapped = _orientation(image) >= 5
             rgb = _to_rgb(_upright(image), path)
             if not reduced:  # (some decoders turn the picture themselves)

@@ -9,6 +9,7 @@ from typing import Any
 
 from wisp.config import SynthConfig
 from wisp.jobs.synth.render import Row, faint_count
+from wisp.progress import say
 from wisp.rundir import readable, write_json, write_jsonl, write_text
 from wisp.smoke import FAINT, PLAIN
 
@@ -91,6 +92,11 @@ def _write_yolo(out: Path, rows: Sequence[Row]) -> None:
         lists[row["split"]].append(f"./{row['file_name']}\n")
         if row["label"] == "smoky":
             write_text(out / PurePosixPath(row["file_name"]).with_suffix(".txt"), _yolo_line(row))
+    if "images" in out.resolve().parts:
+        say(
+            f"{out}: lies below a folder called images, so YOLO would look for its labels below "
+            "one called labels; move the data set before you train YOLO on it"
+        )
     used = [split for split in SPLITS if lists[split]]
     for split in used:
         write_text(out / f"yolo_{split}.txt", "".join(lists[split]))
