@@ -8,6 +8,7 @@ import torchvision
 from safetensors.torch import save_file
 
 from wisp.errors import InputError
+from wisp.models import load
 from wisp.networks.backbone import load_backbone
 
 WEIGHTS = Path(
@@ -175,6 +176,25 @@ def test_damaged_weights_are_named(tmp_path, name):
             load_backbone("resnet10t", path)
     with pytest.raises(InputError, match="no such file"):
         load_backbone("resnet10t", tmp_path / "absent.pth")
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
+        (b"\n<!DOCTYPE html><html>Not found</html>", "web page"),
+        (b" ", "is empty"),
+        (None, "TorchScript"),
+    ],
+)
+def test_what_is_there_instead_of_weights_is_said(tmp_path, content, reason):
+    path = tmp_path / "w.pth"
+    path.write_bytes(content or torch.jit.script(torch.nn.Linear(2, 2)).save_to_buffer())
+    with pytest.raises(InputError, match=reason):
+        load_backbone("resnet10t", path)
+    with pytest.raises(InputError, match=reason):
+        load(path)
 
 
 def test_no_network_says_how_to_get_weights(monkeypatch):

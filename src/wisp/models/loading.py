@@ -20,7 +20,7 @@ from wisp.models.cyclegan import CycleGANModel
 from wisp.models.drawn import DrawnModel
 from wisp.models.scale import WorkingScale
 from wisp.networks.public import UnetGenerator, generator_of
-from wisp.networks.weights import is_weights_file, weights_of
+from wisp.networks.weights import is_weights_file, weights_of, what_else
 from wisp.rundir import RunDir, read_json
 from wisp.smoke import LiftedSmoke, ProceduralSmoke
 
@@ -61,7 +61,8 @@ def load(model: str | Path, *, device: Device = "cpu", precision: Precision = "3
         if not is_weights_file(path):
             if path.suffix.lower() == ".zip":
                 return _from_bank(path)
-            raise InputError(f"--model {model}: is no file of weights; {_POSSIBLE}")
+            reason = what_else(path) or f"is no file of weights; {_POSSIBLE}"
+            raise InputError(f"--model {model}: {reason}")
         return _assemble(str(model), read_tensors(path, "--model"), {}, device, precision)
     raise InputError(f"--model {model}: there is no such model, run or file; {_POSSIBLE}")
 

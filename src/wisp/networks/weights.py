@@ -71,14 +71,29 @@ def read_state(path: Path, flag: str = "--weights") -> dict[str, Tensor]:
                 f"{named}: holds code or objects besides tensors, which wisp refuses to run; save "
                 "its state_dict() alone"
             ) from None
-        raise InputError(
-            f"{named}: damaged, truncated or not a weights file; fetch it again (expected is a "
-            "safetensors file or a PyTorch state dict)"
-        ) from None
+        reason = what_else(path, str(error)) or (
+            "damaged, truncated or not a weights file; fetch it again (expected is a safetensors "
+            "file or a PyTorch state dict)"
+        )
+        raise InputError(f"{named}: {reason}") from None
     tensors = {_ADDED.sub("", name): value for name, value in _flat(loaded, "")}
     if not tensors:
         raise InputError(f"{named}: holds no tensors by name; save a model's state_dict()")
     return finite(tensors, named)
+
+
+def what_else(path: Path, words: str = "") -> str | None:
+    """What ``path`` holds instead of weights, and what to do, where that can be told by its start
+    or by the ``words`` of torch."""
+    with path.open("rb") as stream:
+        head = stream.read(64).lstrip()
+    if "TorchScript" in words:
+        return "is a TorchScript program; save the state_dict() of the network it was made of"
+    if head.startswith(b"version https://git-lfs"):
+        return "only points to a file in Git LFS; fetch that with git lfs pull"
+    if head.startswith(b"<"):
+        return "is a web page; fetch the file that it speaks of"
+    return None if head else "is empty; fetch it again"
 
 
 def _flat(value: object, name: str) -> Iterator[tuple[str, Tensor]]:
