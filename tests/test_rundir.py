@@ -106,6 +106,12 @@ def test_only_an_unfinished_run_of_the_same_kind_is_replaced(tmp_path):
         assert (path / "config.json").exists()
 
 
+def test_a_folder_of_another_program_is_not_gone_on_with(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(InputError, match="is not empty"):
+        rundir.RunDir.unfinished(tmp_path, "synth", {}, {})
+
+
 def test_parents_survive_moving_the_whole_folder(tmp_path):
     parent = rundir.RunDir.create(tmp_path / "all" / "dataset", "synth", {})
     child = rundir.RunDir.create(tmp_path / "all" / "detector", "classify", {})

@@ -294,10 +294,10 @@ class RunDir:
         name, having been begun by an earlier version, is as in ``defaults``.
         """
         path = Path(path)
-        if not (path / "config.json").exists():
+        run = cls(path)
+        if not run.config_file.exists() or run.kind == "unknown":
             cls.require_free(path)
             return None
-        run = cls(path)
         finished = (path / "result.json").exists()
         if run.kind != kind or finished:
             state = "a finished" if finished else "an unfinished"
