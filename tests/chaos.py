@@ -162,12 +162,15 @@ def vanishing(place: Place, name: str, takes_s: float, whole: Bytes, lots: rando
     code, sentence = place.wait(process), place.sentence()
     for path in gone:
         Path(f"{path}.gone").rename(path)
+    skipped = any(read_json(file)["skipped"] for file in place.out.rglob("inputs.json"))
     if code:
+        if skipped:
+            place.clear()  # what goes on there goes on without them
         return "" if code in (1, 2) and "wisp: " in sentence else f"exit code {code}, {sentence}"
-    counted = any(read_json(file)["skipped"] for file in place.out.rglob("inputs.json"))
+    said = skipped or "can no longer be read" in place.said.read_text(errors="replace")
     same = kept(place.out) == whole
     place.clear()
-    return "" if same or counted else "made without what had vanished, and not counted"
+    return "" if same or said else "made without what had vanished, and not said"
 
 
 DISTURBANCES = {"kill": killed, "full disk": full_disk, "vanishing input": vanishing}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -230,3 +231,23 @@ def test_no_smoke_at_all_is_an_error_and_the_training_is_kept(photos: Path, tmp_
             folder, gather_photos(config), Oracle(), config, make_engine("cpu", "32", 0)  # type: ignore[arg-type]
         )  # fmt: skip
     assert not (tmp_path / "run" / "layers.zip").exists()
+
+
+def test_photos_that_vanished_since_the_training_are_said(
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("wisp.progress._said", set())
+    copy = Path(shutil.copytree(photos, tmp_path / "photos"))
+    config = config_of(copy, tmp_path / "run")
+    gathered = gather_photos(config)
+    (copy / "clean" / "place3__0.png").unlink()
+    folder = RunDir.create(tmp_path / "run", "train", {})
+    found = lifting.lift_bank(
+        folder, gathered, Oracle(), config, make_engine("cpu", "32", 0)  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert found.layers > 0 and found.clean_looked_at == 11
+    said = capsys.readouterr().err
+    assert said.count("clean/place3__0.png: can no longer be read and is left out") == 1

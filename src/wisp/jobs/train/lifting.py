@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from wisp.errors import InputError
 from wisp.images import UnreadableImageError, to_tensor
 from wisp.jobs.train.photos import Photo, Photos
 from wisp.networks.lifter import SmokeLifter, lift_steadily
-from wisp.progress import progress
+from wisp.progress import progress, say_once
 from wisp.rundir import RunDir, write_json
 from wisp.smoke import LiftedLayer, LiftedSmoke, coverage, opacity, smooth_airlight
 
@@ -87,6 +86,15 @@ def load_whole(path: Path, config: TrainConfig) -> Tensor:
     return to_tensor(photo.resize((width, height)))
 
 
+def _load_again(item: Photo, config: TrainConfig) -> Tensor | None:
+    """The photo as in :func:`load_whole`; None, and said, if it has vanished since the training."""
+    try:
+        return load_whole(Path(item.record.path), config)
+    except UnreadableImageError as error:
+        say_once("can no longer be read and is left out", error.path)
+        return None
+
+
 class _Judge:
     """R, and a few clean photos to lay layers over."""
 
@@ -137,8 +145,8 @@ def lift_bank(
     clean = [item for item in photos.items if item.domain == "clean"]
     hosts: list[Tensor] = []
     for item in sorted(clean, key=lambda i: derive_seed(config.seed, "host", i.record.sha256)):
-        with contextlib.suppress(UnreadableImageError):
-            hosts.append(load_whole(Path(item.record.path), config))
+        if (photo := _load_again(item, config)) is not None:
+            hosts.append(photo)
         if len(hosts) == _MOST_HOSTS:
             break
     if not hosts:
@@ -180,10 +188,10 @@ def _lift_one(
     """Add the photo's layer to ``lifts``, or say why not."""
     if item.record.phash in seen:
         return "near_copies"
-    try:
-        layer, agreement = judge.lift(load_whole(Path(item.record.path), config))
-    except UnreadableImageError:
+    photo = _load_again(item, config)
+    if photo is None:
         return "unreadable"
+    layer, agreement = judge.lift(photo)
     if coverage(layer.opacity) < _LEAST_COVERAGE:
         return "without_smoke"
     name = item.record.sha256[:12]
@@ -209,11 +217,11 @@ def _suspicious(
     with progress("looking for smoke in clean photos", len(chosen), unit="img") as bar:
         for item in chosen:
             bar.advance()
-            # The bank does not hang on a clean photo that has vanished since the training.
-            with contextlib.suppress(UnreadableImageError):
-                photo = load_whole(Path(item.record.path), config)
-                mean = float(judge.lift(photo)[0].opacity.mean())
-                looked_at += 1
-                if mean > _SUSPICIOUS_OPACITY:
-                    rows.append({"path": item.record.path, "mean_opacity": round(mean, 4)})
+            photo = _load_again(item, config)
+            if photo is None:
+                continue
+            mean = float(judge.lift(photo)[0].opacity.mean())
+            looked_at += 1
+            if mean > _SUSPICIOUS_OPACITY:
+                rows.append({"path": item.record.path, "mean_opacity": round(mean, 4)})
     return looked_at, sorted(rows, key=lambda row: -float(row["mean_opacity"]))
