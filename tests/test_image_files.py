@@ -77,7 +77,7 @@ def test_pictures_of_any_ending_are_told_by_content_and_others_counted(tmp_path,
     assert [file.name for file in found] == ["a.760", "b.jpg_large", "c", "d.mpo"]
     said = capsys.readouterr().err
     assert said.count("passed over") == 1
-    assert "2 .mov, 1 no ending, 1 .p6" in said
+    assert f"2 .mov, 1 without ending, 1 .p6 (for example {tmp_path / 'e.mov'})" in said
 
 
 def test_thumbnails_and_folders_that_cannot_be_listed_are_passed_over(
@@ -95,10 +95,28 @@ def test_thumbnails_and_folders_that_cannot_be_listed_are_passed_over(
     monkeypatch.setattr(Path, "iterdir", iterdir)
     assert [file.name for file in find_images([tmp_path])] == ["a.jpg"]
     said = capsys.readouterr().err
-    assert "@eaDir: passed over" in said and "#recycle: passed over" in said
+    for name in ("@eaDir", "#recycle", ".thumbs"):
+        assert f"{name}: passed over (thumbnails or deleted files)" in said
     assert "shut: cannot be listed (Permission denied)" in said
     with pytest.raises(InputError, match="cannot be listed"):
         find_images([tmp_path / "shut"])
+
+
+def test_globs_pass_over_thumbnails_unless_they_name_them(tmp_path):
+    touch(tmp_path / "a.jpg", tmp_path / "@eaDir/b.jpg", tmp_path / "k/Thumbnails/c.jpg")
+    for pattern, found in {"**/*.jpg": ["a.jpg"], "*": ["a.jpg"], "@eaDir/*": ["b.jpg"]}.items():
+        assert [file.path.name for file in find_images([f"{tmp_path}/{pattern}"])] == found
+
+
+def test_files_that_may_not_be_looked_at_are_left_to_the_decoder(tmp_path, monkeypatch):
+    touch(tmp_path / "a.jpg", tmp_path / "b.mov")
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", lambda path: path == tmp_path or refuse())
+    monkeypatch.setattr(Path, "stat", refuse)
+    assert [file.name for file in find_images([tmp_path])] == ["a.jpg"]
 
 
 def test_nothing_found_names_the_source(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import glob
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,10 +34,12 @@ class ImageFile:
         return self.path.relative_to(self.root).as_posix()
 
 
-_NOT_PHOTOS = frozenset(
-    {"@eadir", "@__thumb", "#recycle", "$recycle.bin", "__macosx", "system volume information"}
+_NOT_PHOTOS = re.compile(
+    r"@eadir|@__thumb|\.?thumb(nail)?s|#recycle|\$recycle\.bin|\.trash.*|__macosx"
+    "|system volume information",
+    re.IGNORECASE,
 )
-"""Folders that servers and systems keep thumbnails and deleted files in, in lower case."""
+"""Folders that servers and systems keep thumbnails and deleted files in."""
 _BESIDE_PHOTOS = frozenset(
     {".txt", ".json", ".jsonl", ".csv", ".xml", ".yaml", ".yml", ".md", ".html", ".ini", ".db"}
 )
@@ -47,8 +50,8 @@ class _Search:
     """Looks for pictures, and keeps what it passed over."""
 
     def __init__(self) -> None:
-        self.folders: list[str] = []
-        self.endings: Counter[str] = Counter()
+        self.folders: dict[str, None] = {}  # what is said of them, in order, each once
+        self.others: list[Path] = []
 
     def below(self, folder: Path, visited: frozenset[str] = frozenset()) -> Iterator[Path]:
         """Pictures, sorted; ``visited`` are the real paths of the parents of ``folder``."""
@@ -61,41 +64,51 @@ class _Search:
             reason = f"{folder}: cannot be listed ({error.strerror or error})"
             if not visited:
                 raise InputError(reason) from None
-            self.folders.append(reason)
+            self.folders[reason] = None
             return
         for entry in entries:
-            if entry.name.startswith("."):
+            # (Of what may not be looked at, pathlib's questions raise.)
+            if self.passes_over(entry) or entry.name.startswith("."):
                 continue
-            if not entry.is_dir():
-                if self.is_picture(entry):
-                    yield entry
-            elif entry.name.lower() in _NOT_PHOTOS:
-                self.folders.append(f"{entry}: passed over (thumbnails or deleted files)")
-            else:
+            if os.path.isdir(entry):  # noqa: PTH112
                 yield from self.below(entry, visited | {real})
+            elif self.is_picture(entry):
+                yield entry
+
+    def passes_over(self, folder: Path) -> bool:
+        """Whether ``folder`` is one of thumbnails or deleted files, which is said."""
+        found = bool(_NOT_PHOTOS.fullmatch(folder.name)) and os.path.isdir(folder)  # noqa: PTH112
+        if found:
+            self.folders[f"{folder}: passed over (thumbnails or deleted files)"] = None
+        return found
 
     def is_picture(self, file: Path) -> bool:
         """By its ending, or else by its content. (Broken links, too: reading them tells.)"""
         ending = file.suffix.lower()
         if ending in EXTENSIONS:
             return True
-        if ending in _BESIDE_PHOTOS or not file.is_file():
+        if ending in _BESIDE_PHOTOS or not os.path.isfile(file):  # noqa: PTH113
             return False
         try:
             with file.open("rb") as stream:
                 found = open_lazily(stream) is not None
         except Exception:  # decoders raise almost anything, here of what may be no picture
             found = False
-        self.endings[ending or "no ending"] += not found
+        if not found:
+            self.others.append(file)
         return found
 
     def report(self) -> None:
         """Say what was passed over."""
         for reason in self.folders:
             say(reason)
-        others = [f"{count} {ending}" for ending, count in self.endings.most_common() if count]
-        if others:
-            say(f"passed over, no pictures that can be read: {', '.join(others)}")
+        endings = Counter(file.suffix.lower() or "without ending" for file in self.others)
+        if endings:
+            counts = ", ".join(f"{count} {ending}" for ending, count in endings.most_common())
+            say(
+                f"passed over, no pictures that can be read: {counts} (for example "
+                f"{self.others[0]})"
+            )
 
 
 def _literal_start(pattern: str) -> tuple[Path, str]:
@@ -122,6 +135,10 @@ def _expand(source: str | Path, search: _Search) -> list[ImageFile]:
     found: list[ImageFile] = []
     for match in sorted(glob.glob(pattern, root_dir=root, recursive=True)):  # noqa: PTH207
         hit = root / match
+        places = (Path(match), *Path(match).parents)[:-1]
+        asked = Path(pattern).parts  # what is named is meant
+        if any(place.name not in asked and search.passes_over(root / place) for place in places):
+            continue
         if hit.is_dir():
             found += [ImageFile(inner, root) for inner in search.below(hit)]
         elif search.is_picture(hit):
