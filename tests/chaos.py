@@ -180,8 +180,8 @@ def differences(place: Place, name: str, whole: Bytes) -> str:
     """Ends the command after a disturbance; what is wrong with how it ended, if anything."""
     finished = (place.out / "result.json").exists()
     code = 0 if finished else place.wait(place.start(name, resume=True))
-    if code == 2 and "--out" in place.sentence():
-        place.clear()  # said that it cannot go on there
+    if code == 2 and "remove " in place.sentence():
+        place.clear()  # said what there cannot be gone on with
         code = place.wait(place.start(name))
     if code:
         return f"exit code {code}, {place.sentence()}"

@@ -17,7 +17,7 @@ from wisp.config import CompareConfig, parse_models
 from wisp.data import LabelledSet
 from wisp.errors import InputError, StoppedError
 from wisp.images import jpeg_recipe
-from wisp.jobs import classify, compare
+from wisp.jobs import classify, compare, evaluate, synth
 from wisp.jobs.compare.datasets import Photos, make_dataset, plan_real, synth_config
 from wisp.rundir import RunDir, read_json, read_jsonl, write_json
 
@@ -298,42 +298,39 @@ def test_a_training_stopped_by_ctrl_c_is_done_again(photos, tmp_path, monkeypatc
     assert read_json(result.run / "compare.json")["distance_and_detection"]["value"] is None
 
 
+def test_photos_that_come_or_go_on_the_way_are_noticed(photos, tmp_path, monkeypatch):
+    copy = shutil.copytree(photos, tmp_path / "photos")
+    models = "procedural,mix=procedural+real"
+    config = configured(copy, tmp_path / "run", models=models, seeds=1)
+    gone = {
+        "synth": (copy / "clean" / "place-1__003.png", "20 of now.*remove .*procedural and"),
+        "evaluate": (copy / "real/indoor/smoky/place-101__203.png", "of now.*remove .*eval and"),
+    }
+    for job, (path, said) in gone.items():
+        module = {"synth": synth, "evaluate": evaluate}[job]
+        real_run = module.run
+
+        def without(given, path=path, real_run=real_run):
+            path.rename(tmp_path / "away")
+            return real_run(given)
+
+        monkeypatch.setattr(module, "run", without)
+        with pytest.raises(InputError, match=said) as noticed:
+            compare.run(config)
+        assert str(path) in str(noticed.value)
+        (tmp_path / "away").rename(path)
+        monkeypatch.setattr(module, "run", real_run)
+        with pytest.raises(InputError, match=said):
+            compare.run(config)
+        shutil.rmtree(str(noticed.value).partition("remove ")[2].partition(" and")[0])
+    assert compare.run(config).models == ["procedural", "mix"]
+
+
 def test_the_summary_names_every_model_beside_the_reference(compared):
     lines = compared.summary().splitlines()
     assert lines[0].startswith("3 sources of smoke, 2 seeds each")
     assert any(line.startswith("indoor: mix AUROC 0.") and ", over real " in line for line in lines)
     assert json.loads((compared.run / "result.json").read_text())["reference"] == "real"
-
-
-def test_names_of_models():
-    own, mixed = parse_models(" own=runs/a/smoke , own+real")
-    assert (own.name, own.source) == ("own", "runs/a/smoke")
-    assert mixed.name == "own+real" and [part.source for part in mixed.parts] == [
-        "runs/a/smoke",
-        "real",
-    ]
-    assert [model.name for model in parse_models("runs/smoke/,bank/layers.zip,x=a+b")] == [
-        "smoke",
-        "layers",
-        "x",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("models", "said"),
-    [
-        ("procedural", "name at least two sources"),
-        ("procedural,,real", "name at least two sources"),
-        ("procedural,real,real", "names one source twice"),
-        ("a/smoke,b/smoke", "a/smoke and b/smoke are both called smoke"),
-        ("procedural,a/b=real", "'a/b' is no name"),
-        ("procedural,real+real", "mixes one thing with itself"),
-        ("procedural,y/other+real,x/other", "are both called other"),
-    ],
-)
-def test_models_that_cannot_be_told_apart_are_refused(models, said):
-    with pytest.raises(InputError, match=said):
-        parse_models(models)
 
 
 def test_unusable_input_is_refused_before_anything_is_made(photos, tmp_path):

@@ -124,3 +124,34 @@ def test_every_field_is_explained():
                 inherited = any(hasattr(base, "__dataclass_fields__") and field.target.id in
                                 base.__dataclass_fields__ for base in kind.__bases__)  # fmt: skip
                 assert explained or inherited, f"{node.name}.{field.target.id} has no docstring"
+
+
+def test_names_of_models():
+    own, mixed = config.parse_models(" own=runs/a/smoke , own+real")
+    assert (own.name, own.source) == ("own", "runs/a/smoke")
+    assert mixed.name == "own+real" and [part.source for part in mixed.parts] == [
+        "runs/a/smoke",
+        "real",
+    ]
+    assert [model.name for model in config.parse_models("runs/smoke/,bank/layers.zip,x=a+b")] == [
+        "smoke",
+        "layers",
+        "x",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ("procedural", "name at least two sources"),
+        ("procedural,,real", "name at least two sources"),
+        ("procedural,real,real", "names one source twice"),
+        ("a/smoke,b/smoke", "a/smoke and b/smoke are both called smoke"),
+        ("procedural,a/b=real", "'a/b' is no name"),
+        ("procedural,real+real", "mixes one thing with itself"),
+        ("procedural,y/other+real,x/other", "are both called other"),
+    ],
+)
+def test_models_that_cannot_be_told_apart_are_refused(models, said):
+    with pytest.raises(InputError, match=said):
+        config.parse_models(models)

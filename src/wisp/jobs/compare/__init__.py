@@ -14,7 +14,7 @@ from wisp.config import ClassifyConfig, CompareConfig, Contender, defaults, to_j
 from wisp.engine import make_engine, precision_so_far
 from wisp.errors import StoppedError
 from wisp.jobs import classify, evaluate
-from wisp.jobs.compare.datasets import make_dataset
+from wisp.jobs.compare.datasets import make_dataset, require_made_of
 from wisp.jobs.compare.distances import Distances
 from wisp.jobs.compare.figures import (
     Predictions,
@@ -22,7 +22,6 @@ from wisp.jobs.compare.figures import (
     distance_and_detection,
     false_alarms_by_group,
     leaderboard,
-    require_same_photos,
 )
 from wisp.jobs.compare.inputs import Inputs, evaluate_config, read_inputs
 from wisp.metrics import Interval
@@ -147,6 +146,8 @@ def _run_chain(
             )
     if not (evaluation / "result.json").exists():
         evaluate.run(evaluate_config(config, detector, inputs.roots, evaluation))
+    tests = [picture.record().to_json() for picture in inputs.tests]
+    require_made_of(evaluation, tests, evaluation)
     measured = distances.measure(dataset, seed, place / "distances.json")
     return _Chain(dataset, detector, evaluation, measured)
 
@@ -182,7 +183,6 @@ def _compare(
         name: {seed: Predictions.read(chain.evaluation) for seed, chain in seeds.items()}
         for name, seeds in chains.items()
     }
-    require_same_photos(runs)
     measured = {
         name: {seed: chain.distances for seed, chain in seeds.items()}
         for name, seeds in chains.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -79,18 +79,44 @@ def synth_config(config: CompareConfig, source: str, seed: int, out: Path) -> Sy
 def make_dataset(
     config: CompareConfig, model: Contender, seed: int, folder: Path, photos: Photos
 ) -> Path:
-    """The data set ``folder/NAME/dataset`` of ``model``, unless it is finished already."""
+    """The data set ``folder/NAME/dataset`` of ``model``, unless it is finished already.
+
+    Raises InputError where it was made of other photos than ``photos``.
+    """
     out = folder / model.name / "dataset"
-    if (out / "result.json").exists():
-        return out
+    made, finished = synth_config(config, model.source, seed, out), (out / "result.json").exists()
     if model.parts:
         parts = [make_dataset(config, part, seed, folder, photos) for part in model.parts]
-        _mix(synth_config(config, model.source, seed, out), model, parts)
+        if not finished:
+            _mix(made, model, parts)
     elif model.source == REAL:
-        _collect(synth_config(config, REAL, seed, out), str(config.smoky), photos)
+        planned = plan_real(made, str(config.smoky), photos)
+        if not finished:
+            _collect(made, *planned)
+        require_made_of(out, [photo.record() for part in planned for photo in part], out.parent)
     else:
-        synth.run(synth_config(config, model.source, seed, out))
+        if not finished:
+            synth.run(made)
+        plan = make_plan(made, photos.clean)
+        require_made_of(out, [photo.record() for photo in plan], out.parent)
     return out
+
+
+def require_made_of(run: Path, photos: Sequence[Mapping[str, str]], anew: Path) -> None:
+    """Raise InputError unless the files of ``run`` are these (rows with ``path`` and ``sha256``).
+
+    Some may have come, gone or changed since the comparison began, or while it went on.
+    """
+    of, now = (
+        sorted((row["path"], row["sha256"]) for row in rows)
+        for rows in (RunDir(run).inputs["files"], photos)
+    )
+    if of != now:
+        path, _ = min(set(of) ^ set(now))
+        raise InputError(
+            f"{run}: was made of {len(of)} photos that are not the {len(now)} of now, for example "
+            f"{path}; bring them back, or remove {anew} and repeat the command"
+        )
 
 
 def _begin(config: SynthConfig) -> RunDir:
@@ -131,14 +157,13 @@ def plan_real(config: SynthConfig, smoky: str, photos: Photos) -> tuple[list[Pho
     ]
 
 
-def _collect(config: SynthConfig, smoky: str, photos: Photos) -> None:
-    """A data set whose smoky class are the real photos.
+def _collect(config: SynthConfig, clean: Sequence[Photo], real: Sequence[Photo]) -> None:
+    """A data set whose smoky class are the ``real`` photos.
 
     Every smoky photo is encoded as a clean one of its side is, so that the quantisation of the
     files cannot tell the classes apart.
     """
     start_s = time.monotonic()
-    clean, real = plan_real(config, smoky, photos)
     folder = _begin(config)
     records = [photo.record() for photo in [*clean, *real]]
     folder.write_inputs(records, parents=lookalike_parents(config))

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisp import metrics
-from wisp.errors import InputError
 from wisp.metrics import Interval
 from wisp.metrics.bootstrap import Statistic
 from wisp.metrics.ranking import Floats
@@ -90,17 +89,6 @@ Runs = Mapping[str, Mapping[int, Predictions]]
 """Predictions by model and seed."""
 Distances = Mapping[str, Mapping[int, Mapping[str, Mapping[str, float | None]]]]
 """Kernel distances by model, seed and set."""
-
-
-def require_same_photos(runs: Runs) -> None:
-    """Raise InputError unless every detector was shown the same photos, in the same order."""
-    every = [one for seeds in runs.values() for one in seeds.values()]
-    for other in every[1:]:
-        if (other.files, other.groups) != (every[0].files, every[0].groups):
-            raise InputError(
-                "REAL: its photos have changed since the first detectors were scored; remove the "
-                "eval folders in --out, or compare into another --out"
-            )
 
 
 def leaderboard(runs: Runs, distances: Distances, seed: int) -> list[dict[str, Any]]:
