@@ -168,9 +168,11 @@ def vanishing(place: Place, name: str, takes_s: float, whole: Bytes, lots: rando
             place.clear()  # what goes on there goes on without them
         return "" if code in (1, 2) and "wisp: " in sentence else f"exit code {code}, {sentence}"
     said = skipped or "can no longer be read" in place.said.read_text(errors="replace")
+    listed = {place.folder / row["path"] for row in read_json(place.out / "inputs.json")["files"]}
+    never_seen = listed.isdisjoint(gone)
     same = kept(place.out) == whole
     place.clear()
-    return "" if same or said else "made without what had vanished, and not said"
+    return "" if same or said or never_seen else "made without what had vanished, and not said"
 
 
 DISTURBANCES = {"kill": killed, "full disk": full_disk, "vanishing input": vanishing}
