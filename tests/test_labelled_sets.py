@@ -129,8 +129,8 @@ def test_what_is_no_labelled_set_says_what_one_looks_like(tmp_path):
 @pytest.mark.parametrize(
     "names", [("Train", "Val"), ("TRAIN", "valid"), ("training", "Validation"), ("train", "VALID")]
 )
-def test_the_users_own_split_is_kept_however_it_is_spelt(tmp_path, names):
-    for number, part in enumerate(names):
+def test_the_users_own_split_is_kept_however_it_is_spelt(tmp_path, names, capsys):
+    for number, part in enumerate([*names, "Test"]):
         for label in ("clean", "smoky"):
             save(tmp_path / part / label / "a.png", 10 * number + len(label) + ord(label[0]))
     row = {"file_name": "clean/a.png", "group": "own"}
@@ -143,6 +143,7 @@ def test_the_users_own_split_is_kept_however_it_is_spelt(tmp_path, names):
     assert [item.name for item in labelled.items if item.group == "own"] == [
         f"{names[1]}/clean/a.png"
     ]
+    assert "left out, being neither training nor validation: Test/\n" in capsys.readouterr().err
 
 
 def detection_set(root: Path, layout: str) -> None:
@@ -160,7 +161,7 @@ def detection_set(root: Path, layout: str) -> None:
 
 
 @pytest.mark.parametrize("layout", ["{kind}/{part}", "{part}/{kind}", "{part}/{kind}/sub"])
-def test_a_detection_set_is_read_by_its_boxes(tmp_path, layout):
+def test_a_detection_set_is_read_by_its_boxes(tmp_path, layout, capsys):
     detection_set(tmp_path, layout)
     found = {item.path.stem: (item.label, item.split) for item in LabelledSet.open(tmp_path).items}
     assert found == {
@@ -169,6 +170,7 @@ def test_a_detection_set_is_read_by_its_boxes(tmp_path, layout):
         "val-2": ("smoky", "validation"),
         "val-3": ("clean", "validation"),
     }
+    assert "left out, being neither training nor validation: 1 picture\n" in capsys.readouterr().err
 
 
 def test_only_boxes_of_smoke_count_where_classes_have_names(tmp_path):

@@ -14,6 +14,7 @@ from wisp import images, manifest
 from wisp.data.detection import detection_pictures, is_detection_set
 from wisp.errors import InputError
 from wisp.manifest import FileRecord
+from wisp.progress import counted, say
 
 Split = Literal["train", "validation"]
 
@@ -205,6 +206,9 @@ def _class_files(
         if (split := split_of(top.name))
         for folder in _subfolders(top)
     ]
+    others = [f"{top.name}/" for top in tops if not split_of(top.name)]
+    if parts and others and tell:
+        say(f"{root}: left out, being neither training nor validation: {', '.join(others)}")
     for folder, split in parts or [(top, None) for top in tops]:
         try:
             found = images.find_images([folder], tell=tell)
@@ -215,14 +219,16 @@ def _class_files(
 
 
 def _detected(root: Path, tell: bool) -> Iterator[tuple[images.ImageFile, str, Split | None]]:
-    """As :func:`_class_files`, of a detection set; what is in neither part, if there are parts, is
-    a test set."""
+    """As :func:`_class_files`, of a detection set."""
     found: list[tuple[images.ImageFile, str, Split | None]] = []
     for file, label in detection_pictures(root, tell):
         splits = [split_of(folder) for folder in PurePath(file.name).parts[:-1]]
         found.append((file, label, next((split for split in splits if split), None)))
-    divided = any(split for _, _, split in found)
-    yield from (one for one in found if one[2] or not divided)
+    divided = [one for one in found if one[2]]
+    if divided and len(divided) < len(found) and tell:
+        others = counted(len(found) - len(divided), "picture")
+        say(f"{root}: left out, being neither training nor validation: {others}")
+    yield from divided or found
 
 
 def _read_metadata(root: Path) -> dict[str, dict[str, str]]:
