@@ -41,6 +41,14 @@ def test_help_is_shown_where_there_is_no_utf_8(arguments):
     assert "wisp" in shown.stdout and "?" in shown.stdout
 
 
+def test_streams_may_be_closed():
+    """As services start programs; the number of a closed stream is the next file's."""
+    code = "from wisp import cli; cli._open_streams(); assert open(cli.__file__).fileno() > 2"
+    for arguments, wanted in ((["-c", code], 0), (["-m", "wisp.cli", "no-command"], 2)):
+        closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, *arguments]
+        assert subprocess.run(closed, check=False).returncode == wanted
+
+
 def test_json_holds_any_path_in_any_encoding():
     path = Path(os.fsdecode(b"k\xfcche \xc3\xa9.jpg"))
     told = cli._told([path], as_json=True)

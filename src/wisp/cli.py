@@ -188,6 +188,16 @@ def _unknown(name: str) -> str:
     return f"no command '{name}'; {hint} (wisp --help)"
 
 
+def _open_streams() -> None:
+    """Give a program that was started without stdout or stderr some that lead nowhere; else the
+    first files that it opens would have their numbers, and get what is meant for a terminal."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+
+
 def _quieten_libraries() -> None:
     """Keep off the terminal what libraries write there of damaged pictures: in C, on descriptor 2
     (libtiff), or as warnings (Pillow). What wisp and Python say goes on to it, by another number.
@@ -267,6 +277,7 @@ def _system_error(error: OSError) -> tuple[str, int]:
 
 def run() -> None:
     """The program ``wisp``: as :func:`main`, in a process of its own."""
+    _open_streams()
     _quieten_libraries()
     raise SystemExit(main())
 
