@@ -10,6 +10,7 @@ import pytest
 from synthesis import save_photo as save
 from wisp.data import LabelledSet
 from wisp.errors import InputError
+from wisp.jobs.compare import inputs
 
 
 @pytest.fixture
@@ -171,6 +172,13 @@ def test_a_detection_set_is_read_by_its_boxes(tmp_path, layout, capsys):
         "val-3": ("clean", "validation"),
     }
     assert "left out, being neither training nor validation: 1 picture\n" in capsys.readouterr().err
+
+
+def test_a_detection_set_may_be_a_test_set_of_a_comparison(tmp_path):
+    detection_set(tmp_path / "boxes", "{part}/{kind}")
+    save(tmp_path / "sets" / "indoor" / "smoky" / "a.png", 1)
+    roots = inputs.test_roots([tmp_path / "boxes", tmp_path / "sets"])
+    assert roots == (tmp_path / "boxes", tmp_path / "sets" / "indoor")
 
 
 def test_only_boxes_of_smoke_count_where_classes_have_names(tmp_path):

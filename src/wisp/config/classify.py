@@ -50,7 +50,8 @@ class ClassifyConfig:
     """Train a smoke detector on one or more labelled data sets."""
 
     datasets: Positional[Annotated[tuple[Path, ...], required("DATASET")]]
-    """Data sets: folders with train/CLASS and validation/CLASS, or with CLASS folders only."""
+    """Data sets: folders with train/CLASS and validation/CLASS, with CLASS folders only, or with
+    YOLO's images and labels."""
     out: Path
     """Run directory to make."""
     preset: Literal["default", "frozen-head"] = "default"

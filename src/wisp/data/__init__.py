@@ -6,6 +6,7 @@ batches from them. The loaders yield the same batches for any number of workers.
 """
 
 from wisp.data.bank import BANK_FILE, LayerBank, Lift, write_bank
+from wisp.data.detection import is_detection_set
 from wisp.data.labelled import LabelledItem, LabelledSet, Split, sets_below
 from wisp.data.pairs import SmokePairs
 from wisp.data.photos import doubt_of_few, find_photos
@@ -37,6 +38,7 @@ __all__ = [
     "doubt_of_few",
     "find_photos",
     "find_shared",
+    "is_detection_set",
     "read_squashed",
     "seeded_generator",
     "sets_below",

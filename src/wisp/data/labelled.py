@@ -170,7 +170,8 @@ def _require_distinct(root: Path, items: Sequence[LabelledItem]) -> None:
 
 _LAYOUT = (
     "a labelled set has one folder per class, such as clean/ for photos without smoke and smoky/ "
-    "for those with it, or train/clean/, train/smoky/, validation/clean/ and validation/smoky/"
+    "for those with it, or train/clean/, train/smoky/, validation/clean/ and validation/smoky/, or "
+    "YOLO's images/ beside labels/"
 )
 
 

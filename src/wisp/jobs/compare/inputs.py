@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wisp.config import REAL, CompareConfig, EvaluateConfig
-from wisp.data import sets_below
+from wisp.data import is_detection_set, sets_below
 from wisp.errors import InputError
 from wisp.images import Skipped
 from wisp.jobs.compare.datasets import Photos, synth_config
@@ -83,10 +83,11 @@ def evaluate_config(
 
 
 def test_roots(folders: Sequence[Path]) -> tuple[Path, ...]:
-    """The folders that hold ``clean`` or ``smoky``: those given, or those right below them."""
+    """The folders that hold ``clean`` or ``smoky``, or a detection set: those given, or those with
+    classes right below them."""
     roots: list[Path] = []
     for folder in folders:
-        if any((folder / name).is_dir() for name in CLASSES):
+        if is_detection_set(folder) or any((folder / name).is_dir() for name in CLASSES):
             roots.append(folder)
             continue
         below = sets_below(folder, CLASSES)
