@@ -34,6 +34,7 @@ NAMES = (
     "trailing .jpg",
     "-dash.jpg",
     "%41 &amp; <b>.jpg",
+    "$HOME [1] {2} #3.jpg",
 )
 
 

@@ -11,8 +11,9 @@ from pathlib import PurePosixPath
 
 from wisp.config import LOOKALIKES
 
-# Bytes that are no UTF-8, what ends a line in some reader, and what Windows has no files of.
-_UNSAFE = re.compile(r'[\ud800-\udfff\x00-\x1f\x7f-\x9f\u2028\u2029\\:*?"<>|]')
+# Bytes that are no UTF-8, what ends a line in some reader, what Windows has no files of, and what
+# Hugging Face `datasets` takes for a variable of the environment.
+_UNSAFE = re.compile(r'[\ud800-\udfff\x00-\x1f\x7f-\x9f\u2028\u2029\\:*?"<>|$]')
 _RESERVED = re.compile(r"^(?:con|prn|aux|nul|com\d|lpt\d)(?=\.|$)", re.IGNORECASE)
 _LONGEST_BYTES = 200
 """Of a folder or a stem: file systems end at 255, and endings follow."""
