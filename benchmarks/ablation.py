@@ -18,7 +18,8 @@ from typing import Any
 import wisp
 from lifting import measure
 from real_smoke import Settings, means, one_seed
-from wisp.rundir import machine, read_json, write_json
+from wisp.environment import machine
+from wisp.rundir import read_json, write_json
 
 SYNTH: dict[str, Any] = {"strength": "0.8:1.8", "negatives": "steam"}
 """As in the comparison of README's Results."""

@@ -22,8 +22,9 @@ from typing import Any
 import torch
 
 import wisp
+from wisp.environment import machine
 from wisp.networks.backbone import load_backbone
-from wisp.rundir import machine, read_json, write_json
+from wisp.rundir import read_json, write_json
 
 SIZE_PX = 160
 STEPS = 100

@@ -29,7 +29,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from wisp.rundir import machine
+from wisp.environment import machine
 
 WARM_UP = 2
 

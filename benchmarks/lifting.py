@@ -20,10 +20,11 @@ import torch
 import torch.nn.functional as F
 
 from wisp import images
+from wisp.environment import machine
 from wisp.manifest import make_groups
 from wisp.models.lifters import load_lifter
 from wisp.networks.lifter import lift_steadily
-from wisp.rundir import machine, read_json, write_json
+from wisp.rundir import read_json, write_json
 from wisp.smoke import ProceduralSmoke, opacity
 
 LEVEL = 0.2

@@ -20,7 +20,8 @@ from typing import Any
 
 import wisp
 from wisp.config.checks import BACKBONE
-from wisp.rundir import machine, read_json, write_json
+from wisp.environment import machine
+from wisp.rundir import read_json, write_json
 
 
 @dataclasses.dataclass(frozen=True)

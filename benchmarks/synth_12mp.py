@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from wisp.rundir import machine, write_bytes, write_json
+from wisp.environment import machine
+from wisp.rundir import write_bytes, write_json
 
 WIDTH, HEIGHT = 4000, 3000
 

@@ -24,10 +24,11 @@ from PIL import Image
 
 import wisp
 from wisp import images
+from wisp.environment import machine
 from wisp.models import SmokeModel, load
 from wisp.models.lifters import load_lifter
 from wisp.networks.lifter import SmokeLifter, lift_steadily
-from wisp.rundir import machine, read_json, write_json
+from wisp.rundir import read_json, write_json
 from wisp.smoke import opacity
 
 PHOTOS = 500

@@ -25,9 +25,10 @@ from wisp import shipped
 from wisp.data import LayerBank
 from wisp.detectors import load_detector, score_pictures
 from wisp.engine import keep_freed_memory, make_engine
+from wisp.environment import machine
 from wisp.images import find_images
 from wisp.packing import pack_detector, pack_layered
-from wisp.rundir import machine, read_json, write_text
+from wisp.rundir import read_json, write_text
 
 SEED = 0
 TRAIN: dict[str, Any] = {
