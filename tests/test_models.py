@@ -11,8 +11,10 @@ import wisp
 from wisp.checkpoint import save_checkpoint
 from wisp.errors import InputError
 from wisp.models import CycleGANModel, WorkingScale, load
+from wisp.models.drawn import DrawnModel
 from wisp.networks.generator import ResnetGenerator
 from wisp.rundir import RunDir, write_json
+from wisp.smoke import RandomSmoke
 
 
 def picture(height=90, width=120, seed=0):
@@ -334,6 +336,19 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, suffix):
 def test_pictures_that_are_not_finite_are_refused():
     with pytest.raises(InputError, match="not finite"):
         CycleGANModel("spoilt", Add(float("nan")), None, WorkingScale()).add_smoke(picture())
+
+
+@pytest.mark.parametrize("spoilt", [0, 1])
+def test_layers_that_are_not_finite_are_refused(spoilt):
+    fields = [torch.full((24, 32), 0.5), torch.zeros(3, 24, 32)]
+    fields[spoilt][..., 12, 16] = float("nan")
+
+    class Spoilt(RandomSmoke):
+        def draw(self, image, dice):
+            return fields
+
+    with pytest.raises(InputError, match="--model spoilt: its pictures are not finite"):
+        DrawnModel("spoilt", "cyclegan", Spoilt()).add_smoke(picture())
 
 
 class Evil:

@@ -1,9 +1,11 @@
 import csv
 import os
+import shutil
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from labelled import write_set
 from wisp import engine
@@ -128,6 +130,15 @@ def test_damaged_detectors_are_named(detector, pictures):
     (detector / "detector.json").unlink()
     with pytest.raises(InputError, match="did not finish"):
         run()
+
+
+def test_scores_that_are_not_finite_are_refused(detector, pictures, tmp_path):
+    spoilt = shutil.copytree(detector, tmp_path / "spoilt")
+    state = load_file(spoilt / "model.safetensors")
+    large = {k: v * 1e30 if v.is_floating_point() else v for k, v in state.items()}
+    save_file(large, spoilt / "model.safetensors")
+    with pytest.raises(InputError, match=r"DETECTOR .*spoilt: what it says is not finite"):
+        predict.run(PredictConfig(spoilt, (str(pictures),)))
 
 
 def test_loading_leaves_the_random_state_alone(detector):

@@ -181,10 +181,12 @@ def score_pictures(
     engine: Engine,
     workers: int | None = None,
     label: str = "asking the detector",
+    named: str = "the detector",
 ) -> Scores:
     """Class probabilities of pictures (see :func:`logits_of`), in order.
 
-    Unreadable pictures are listed, not fatal.
+    Unreadable pictures are listed, not fatal. Raises InputError where what the detector says is not
+    finite.
 
     Args:
         detector: moved to the engine's device and to evaluation mode.
@@ -193,6 +195,7 @@ def score_pictures(
         engine: device and precision.
         workers: decoding processes, see :func:`worker_count`.
         label: for the progress bar.
+        named: what errors call the detector.
     """
     detector.to(engine.device).eval()
     loader = DataLoader(
@@ -209,6 +212,11 @@ def score_pictures(
             with engine.autocast():
                 logits = logits_of(detector, pictures.to(engine.device))
             # In float64 confident scores stay apart; in float32 they would all be exactly 1.
+            if not bool(torch.isfinite(logits).all()):
+                raise InputError(
+                    f"{named}: what it says is not finite; its training went wrong, so train it "
+                    "anew"
+                )
             rows.append(logits.double().softmax(1).cpu().numpy())
             reasons.extend(faults)
             bar.advance(len(faults))

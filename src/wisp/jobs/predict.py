@@ -82,8 +82,9 @@ def run(config: PredictConfig) -> PredictResult:
     _require_own(config.out)
     engine = make_engine(config.device, config.precision, seed=None, answers=True)
     scores = score_pictures(
-        detector, [file.path for file in files], settings.size, engine, config.workers
-    )
+        detector, [file.path for file in files], settings.size, engine, config.workers,
+        named=f"DETECTOR {config.detector}",
+    )  # fmt: skip
     if not scores.readable.any():
         first = scores.skipped[0]
         raise InputError(

@@ -132,6 +132,15 @@ def check_strength(strength: float) -> None:
         raise InputError(f"strength {strength}: give a finite number, not below 0")
 
 
+def require_finite(name: str, *made: Tensor) -> None:
+    """Raise InputError where what the networks of model ``name`` made is not finite: smoke of it
+    would be black."""
+    if not all(bool(torch.isfinite(values).all()) for values in made):
+        raise InputError(
+            f"--model {name}: its pictures are not finite numbers; take another checkpoint"
+        )
+
+
 def pixels_of(image: ImageInput) -> NDArray[np.uint8]:
     """The picture as a new, writable uint8 array [H, W, 3].
 

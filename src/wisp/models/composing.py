@@ -19,7 +19,7 @@ from torch import Tensor
 
 from wisp.engine import Engine, torch_threads
 from wisp.errors import InputError
-from wisp.models.base import Computing, ImageInput, pixels_of
+from wisp.models.base import Computing, ImageInput, pixels_of, require_finite
 from wisp.models.drawn import DrawnModel
 from wisp.models.scale import WorkingScale
 from wisp.networks.backbone import Backbone, load_backbone
@@ -132,7 +132,9 @@ class ComposedModel(DrawnModel):
         pixels = self.render(pixels_of(image), 1.0, seed).pixels
         with torch_threads(1):
             for _ in range(_LOOKS):
-                _take_off(pixels, *self._pair.found_in(torch.from_numpy(pixels)))
+                found = self._pair.found_in(torch.from_numpy(pixels))
+                require_finite(self.name, *found)
+                _take_off(pixels, *found)
         return Image.fromarray(pixels)
 
 

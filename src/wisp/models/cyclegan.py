@@ -21,7 +21,15 @@ from torch import Tensor, nn
 from wisp.engine import Engine
 from wisp.errors import InputError
 from wisp.images import to_tensor
-from wisp.models.base import Computing, ImageInput, Rendered, SmokeModel, check_batch, pixels_of
+from wisp.models.base import (
+    Computing,
+    ImageInput,
+    Rendered,
+    SmokeModel,
+    check_batch,
+    pixels_of,
+    require_finite,
+)
 from wisp.models.scale import MIN_SIDE_PX, WorkingScale
 from wisp.smoke import RowBlocks, SmokyBatch, opacity
 from wisp.smoke.optics import density_of
@@ -76,10 +84,7 @@ class CycleGANModel(SmokeModel):
             batch = F.pad(batch, (0, right, 0, down), mode="replicate")
         with torch.inference_mode(), self._autocast():
             result: Tensor = network(batch.to(self._device, torch.float32))
-        if not bool(torch.isfinite(result).all()):
-            raise InputError(
-                f"--model {self.name}: its pictures are not finite numbers; take another checkpoint"
-            )
+        require_finite(self.name, result)
         return result.float()[..., :height, :width].clone()
 
     def translate(self, batch: Tensor) -> Tensor:

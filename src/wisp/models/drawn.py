@@ -21,6 +21,7 @@ from wisp.models.base import (
     check_batch,
     check_strength,
     pixels_of,
+    require_finite,
 )
 from wisp.smoke import PlaceableSmoke, RandomSmoke, SmokyBatch, SourceBox, sequence
 
@@ -44,6 +45,7 @@ class DrawnModel(SmokeModel):
         # The grid is too small to gain from threads, and sums must not depend on their number.
         with torch_threads(1):
             layer = self._smoke.layer(image, torch.Generator().manual_seed(seed))
+            require_finite(self.name, layer.grid_density, layer.grid_airlight)
             density, mask = layer.apply(image, strength, keep_density)
         return Rendered(pixels, mask.numpy(), None if density is None else density.numpy())
 

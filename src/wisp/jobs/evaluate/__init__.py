@@ -103,8 +103,9 @@ def run(config: EvaluateConfig) -> EvaluateResult:
         say(line)
     engine = make_engine(config.device, config.precision, config.seed, answers=True)
     scores = score_pictures(
-        detector, [picture.path for picture in pictures], settings.size, engine, config.workers
-    )
+        detector, [picture.path for picture in pictures], settings.size, engine, config.workers,
+        named=f"DETECTOR {config.detector}",
+    )  # fmt: skip
     kept = [p for p, readable in zip(pictures, scores.readable, strict=True) if readable]
     skipped = skipped + scores.skipped
     if not kept:
