@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,3 +33,20 @@ def other_processor(request: pytest.FixtureRequest) -> Iterator[None]:
             answer = {"amx_bf16": not cpu_multiplies_bfloat16()}
             patch.setattr(torch.cpu, "get_capabilities", lambda: answer, raising=False)
         yield
+
+
+@pytest.fixture
+def shut(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of folders that nobody may list, not even root."""
+
+    def closed(listed: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def answer(folder: Any) -> Any:
+            if str(folder).endswith(f"{os.sep}shut"):
+                raise PermissionError(13, "Permission denied")
+            return listed(folder)
+
+        return answer
+
+    monkeypatch.setattr(os, "scandir", closed(os.scandir))
+    monkeypatch.setattr(Path, "iterdir", closed(Path.iterdir))
+    return "shut"

@@ -147,6 +147,15 @@ def test_the_users_own_split_is_kept_however_it_is_spelt(tmp_path, names, capsys
     assert "left out, being neither training nor validation: Test/\n" in capsys.readouterr().err
 
 
+def test_folders_that_are_no_classes_are_said(tmp_path, capsys, shut):
+    for number, folder in enumerate(("clean", "smoky", "@eaDir", "#recycle", ".cache", shut)):
+        save(tmp_path / folder / "a.png", number)
+    assert LabelledSet.open(tmp_path).classes == ["clean", "smoky"]
+    said = capsys.readouterr().err
+    assert said.count("passed over") == 2 and ".cache" not in said
+    assert "shut: cannot be listed" in said
+
+
 def detection_set(root: Path, layout: str) -> None:
     """Two pictures in each part, one with boxes of the classes 0 and 1, one with none."""
     for number, (part, kinds) in enumerate(

@@ -17,7 +17,8 @@ _IMAGES, _LABELS = f"{os.sep}images{os.sep}", f"{os.sep}labels{os.sep}"
 def is_detection_set(root: Path) -> bool:
     """Whether ``root``, or each part in it, holds ``images`` beside ``labels``."""
     return any(
-        (place / "images").is_dir() and (place / "labels").is_dir()
+        # (Of a folder that may not be looked at, pathlib's question raises.)
+        all(os.path.isdir(place / name) for name in ("images", "labels"))  # noqa: PTH112
         for place in (root, *root.iterdir())
     )
 

@@ -185,12 +185,18 @@ def sets_below(root: Path, classes: Sequence[str]) -> list[Path]:
     ]
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(
-        entry
-        for entry in folder.iterdir()
-        if entry.is_dir() and not entry.name.startswith(".") and entry.name not in _NO_CLASSES
-    )
+def _subfolders(folder: Path, *, tell: bool = False) -> list[Path]:
+    """The folders in ``folder`` that may be a class or a part of a set, sorted."""
+    found = []
+    for entry in sorted(folder.iterdir()):
+        if entry.name in _NO_CLASSES or not entry.is_dir():
+            continue
+        reason = images.passed_over(entry)
+        if reason is None:
+            found.append(entry)
+        elif reason and tell:
+            say(reason)
+    return found
 
 
 def _class_files(
@@ -200,12 +206,12 @@ def _class_files(
     if is_detection_set(root):
         yield from _detected(root, tell)
         return
-    tops = _subfolders(root)
+    tops = _subfolders(root, tell=tell)
     parts: list[tuple[Path, Split | None]] = [
         (folder, split)
         for top in tops
         if (split := split_of(top.name))
-        for folder in _subfolders(top)
+        for folder in _subfolders(top, tell=tell)
     ]
     others = [f"{top.name}/" for top in tops if not split_of(top.name)]
     if parts and others and tell:

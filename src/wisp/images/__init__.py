@@ -15,7 +15,7 @@ from wisp.images.convert import (
     to_uint8,
 )
 from wisp.images.decoding import MAX_PIXELS, MIN_SIDE_PX, UnreadableImageError, decode
-from wisp.images.files import EXTENSIONS, ImageFile, find_images
+from wisp.images.files import EXTENSIONS, ImageFile, find_images, passed_over
 from wisp.images.fitting import Fit, decode_fitted
 from wisp.images.photometry import apply_cast, colour_cast, vary_photo
 from wisp.images.scanning import Scanned, Skipped, perceptual_hash, scan
@@ -50,6 +50,7 @@ __all__ = [
     "find_images",
     "from_uint8",
     "jpeg_recipe",
+    "passed_over",
     "perceptual_hash",
     "random_crop",
     "random_flip",

@@ -46,6 +46,20 @@ _BESIDE_PHOTOS = frozenset(
 """Endings of what describes photos: passed over without a word."""
 
 
+def passed_over(folder: Path) -> str | None:
+    """Why no pictures are looked for in ``folder``, in a sentence, which is empty where it is
+    hidden; None if they are."""
+    if _NOT_PHOTOS.fullmatch(folder.name):
+        return f"{folder}: passed over (thumbnails or deleted files)"
+    if folder.name.startswith("."):
+        return ""
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        return f"{folder}: cannot be listed ({error.strerror or error})"
+    return None
+
+
 class _Search:
     """Looks for pictures, and keeps what it passed over."""
 
@@ -61,26 +75,21 @@ class _Search:
         try:
             entries = sorted(folder.iterdir())
         except OSError as error:
-            reason = f"{folder}: cannot be listed ({error.strerror or error})"
-            if not visited:
-                raise InputError(reason) from None
-            self.folders[reason] = None
-            return
+            raise InputError(f"{folder}: cannot be listed ({error.strerror or error})") from None
         for entry in entries:
-            # (Of what may not be looked at, pathlib's questions raise.)
-            if self.passes_over(entry) or entry.name.startswith("."):
-                continue
-            if os.path.isdir(entry):  # noqa: PTH112
+            # (Of what may not be looked at, pathlib's question raises.)
+            if not os.path.isdir(entry):  # noqa: PTH112
+                if not entry.name.startswith(".") and self.is_picture(entry):
+                    yield entry
+            elif not self.passes_over(entry):
                 yield from self.below(entry, visited | {real})
-            elif self.is_picture(entry):
-                yield entry
 
     def passes_over(self, folder: Path) -> bool:
-        """Whether ``folder`` is one of thumbnails or deleted files, which is said."""
-        found = bool(_NOT_PHOTOS.fullmatch(folder.name)) and os.path.isdir(folder)  # noqa: PTH112
-        if found:
-            self.folders[f"{folder}: passed over (thumbnails or deleted files)"] = None
-        return found
+        """Whether ``folder`` is passed over, which is kept to be said."""
+        reason = passed_over(folder)
+        if reason:
+            self.folders[reason] = None
+        return reason is not None
 
     def is_picture(self, file: Path) -> bool:
         """By its ending, or else by its content. (Broken links, too: reading them tells.)"""
@@ -135,9 +144,12 @@ def _expand(source: str | Path, search: _Search) -> list[ImageFile]:
     found: list[ImageFile] = []
     for match in sorted(glob.glob(pattern, root_dir=root, recursive=True)):  # noqa: PTH207
         hit = root / match
-        places = (Path(match), *Path(match).parents)[:-1]
         asked = Path(pattern).parts  # what is named is meant
-        if any(place.name not in asked and search.passes_over(root / place) for place in places):
+        if any(
+            _NOT_PHOTOS.fullmatch(place.name) and search.passes_over(root / place)
+            for place in (Path(match), *Path(match).parents)
+            if place.name not in asked
+        ):
             continue
         if hit.is_dir():
             found += [ImageFile(inner, root) for inner in search.below(hit)]
