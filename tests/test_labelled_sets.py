@@ -190,15 +190,25 @@ def test_a_detection_set_may_be_a_test_set_of_a_comparison(tmp_path):
     assert roots == (tmp_path / "boxes", tmp_path / "sets" / "indoor")
 
 
-def test_only_boxes_of_smoke_count_where_classes_have_names(tmp_path):
+def test_only_boxes_of_smoke_count_where_classes_have_names(tmp_path, capsys):
     detection_set(tmp_path, "{kind}/{part}")
-    for said in ("names: [fire, Smoke]", "names:\n  0: fire\n  1: white smoke"):
-        (tmp_path / "data.yaml").write_text(said)
+    for name, said in {
+        "labels/classes.txt": "fire\nsmoke\n",
+        "classes.txt": "fire\nSMOKE\n",
+        "own.yml": "names: [fire, Smoke]",
+        "data.yaml": "names:\n  0: fire\n  1: white smoke",
+    }.items():
+        (tmp_path / name).write_text(said)
         smoky = [item for item in LabelledSet.open(tmp_path).items if item.label == "smoky"]
         assert [item.path.stem for item in smoky] == ["val-2"]
     (tmp_path / "data.yaml").write_text("names: [fire, person]")
     with pytest.raises(InputError, match="fire, person, none of them smoke"):
         LabelledSet.open(tmp_path)
+    (tmp_path / "data.yaml").write_text("names: [plume]")
+    assert sum(item.label == "smoky" for item in LabelledSet.open(tmp_path).items) == 2
+    assert (
+        "data.yaml: boxes of its one class, plume, are taken for smoke" in capsys.readouterr().err
+    )
     (tmp_path / "data.yaml").write_text("names: [fire")
     with pytest.raises(InputError, match="YAML"):
         LabelledSet.open(tmp_path)

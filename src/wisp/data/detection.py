@@ -10,6 +10,7 @@ import yaml
 
 from wisp.errors import InputError
 from wisp.images import ImageFile, find_images
+from wisp.progress import say
 
 _IMAGES, _LABELS = f"{os.sep}images{os.sep}", f"{os.sep}labels{os.sep}"
 
@@ -27,10 +28,10 @@ def detection_pictures(root: Path, tell: bool = True) -> Iterator[tuple[ImageFil
     """Every picture below a folder ``images``, and ``smoky`` if it has a box of smoke, else
     ``clean``.
 
-    ``data.yaml`` says which boxes are of smoke, if they are of several classes. Raises InputError
-    where it names several and none of them smoke.
+    A file of YAML with ``names`` beside them, or ``classes.txt``, says which boxes are of smoke, if
+    they are of several classes. Raises InputError where none of several is called smoke.
     """
-    smoke = _smoke_ids(root / "data.yaml")
+    smoke = _smoke_ids(root, tell)
     for file in find_images([root], tell=tell):
         below = f"{os.sep}{file.path.relative_to(root)}"
         before, found, after = below.rpartition(_IMAGES)
@@ -46,22 +47,38 @@ def _has_box(label: Path, smoke: frozenset[str] | None) -> bool:
     return any(smoke is None or kind in smoke for kind, *_ in boxes)
 
 
-def _smoke_ids(file: Path) -> frozenset[str] | None:
-    """The numbers of the classes called smoke in ``data.yaml``; None where every box counts."""
-    try:
-        said = yaml.safe_load(file.read_bytes()) if file.is_file() else None
-    except yaml.YAMLError as error:
-        words = " ".join(str(error).split())
-        raise InputError(f"{file}: cannot be read as YAML ({words})") from None
-    names = said.get("names") if isinstance(said, dict) else None
-    if isinstance(names, list):
-        names = dict(enumerate(names))
-    if not isinstance(names, dict) or len(names) < 2:
-        return None
-    smoke = frozenset(str(number) for number, name in names.items() if "smok" in str(name).lower())
-    if not smoke:
+def _smoke_ids(root: Path, tell: bool) -> frozenset[str] | None:
+    """The numbers of the classes called smoke; None where every box counts."""
+    file, names = _class_names(root)
+    smoke = frozenset(number for number, name in names.items() if "smok" in name.lower())
+    called = ", ".join(names.values())
+    if smoke or not names:
+        return smoke or None
+    if len(names) > 1:
         raise InputError(
-            f"{file}: its classes are {', '.join(map(str, names.values()))}, none of them smoke; "
-            "sort the pictures into smoky/ and clean/"
+            f"{file}: its classes are {called}, none of them smoke; sort the pictures into smoky/ "
+            "and clean/"
         )
-    return smoke
+    if tell:
+        say(f"{file}: boxes of its one class, {called}, are taken for smoke")
+    return None
+
+
+def _class_names(root: Path) -> tuple[Path, dict[str, str]]:
+    """The file that names the classes of boxes, and their names by number; none without one."""
+    for file in sorted((*root.glob("*.yaml"), *root.glob("*.yml"))):
+        try:
+            said = yaml.safe_load(file.read_bytes())
+        except yaml.YAMLError as error:
+            words = " ".join(str(error).split())
+            raise InputError(f"{file}: cannot be read as YAML ({words})") from None
+        names = said.get("names") if isinstance(said, dict) else None
+        if isinstance(names, list):
+            names = dict(enumerate(names))
+        if isinstance(names, dict):
+            return file, {str(number): str(name) for number, name in names.items()}
+    for file in (root / "classes.txt", root / "labels" / "classes.txt"):
+        if file.is_file():
+            lines = file.read_text(errors="replace").split("\n")
+            return file, {str(n): name.strip() for n, name in enumerate(lines) if name.strip()}
+    return root, {}
