@@ -215,7 +215,7 @@ def make_bad(folder: Path, kind: str) -> Path:
     elif kind == "dot":
         Image.new("RGB", (1, 1)).save(path)
     elif kind == "giant":
-        path.write_bytes(raw_png(30_000, 30_000, 8, 2, None))
+        path.write_bytes(raw_png(19_000, 9_600, 8, 2, None))
     elif kind == "link":
         path.symlink_to(folder / "gone.jpg")
     elif kind == "folder":
@@ -235,7 +235,7 @@ BAD = {
     "header": "truncated|decoded|damaged",
     "noise": "not a picture",
     "dot": "1×1",
-    "giant": "30000×30000",
+    "giant": "19000×9600 px, more than the 178 megapixels",
     "link": "broken link",
     "folder": "folder",
     "missing": "no such file",

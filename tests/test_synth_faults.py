@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from synthesis import differences, killed_synth, make, rows_of, save_photo, tiny_run, write_photos
@@ -185,3 +186,13 @@ def test_a_generator_that_paints_one_colour_is_said_to(photos, tmp_path):
     assert result.flat == 2
     assert "one colour: 2 of 2" in result.summary()
     assert make(photos, tmp_path / "other", limit=2).flat == 0
+
+
+def test_a_panorama_costs_only_itself(tmp_path):
+    """182 megapixels: more than Pillow opens, so no tool would open its picture in the data set."""
+    save_photo(tmp_path / "photos" / "a.png")
+    Image.new("L", (19_000, 9_600)).save(tmp_path / "photos" / "pano.jpg", quality=10)
+    result = make(tmp_path / "photos", tmp_path / "set")
+    assert (result.photos, result.skipped) == (1, 1)
+    (skipped,) = RunDir(result.run).inputs["skipped"]
+    assert "19000×9600 px, more than the 178 megapixels" in skipped["reason"]
