@@ -338,6 +338,26 @@ def test_pictures_that_are_not_finite_are_refused():
         CycleGANModel("spoilt", Add(float("nan")), None, WorkingScale()).add_smoke(picture())
 
 
+@pytest.mark.parametrize(("one", "other"), [("G", "F"), ("G_X2Y", "G_Y2X")])
+def test_generators_that_nothing_tells_apart_are_refused(tmp_path, one, other):
+    state = ResnetGenerator(width=4, blocks=6).state_dict()
+    torch.save({one: state, other: state}, tmp_path / "pair.pth")
+    with pytest.raises(InputError, match=r"several networks.*save that one alone"):
+        load(tmp_path / "pair.pth")
+
+
+def test_a_pair_of_wisps_own_names_is_read_within_anything(tmp_path):
+    torch.manual_seed(0)
+    pair = {n: ResnetGenerator(4, 6).state_dict() for n in ("smoky_to_clean", "clean_to_smoky")}
+    extra = {"best_score": torch.tensor(float("inf"))}  # as Lightning keeps one
+    torch.save({"state_dict": pair, "callbacks": extra}, tmp_path / "pair.ckpt")
+    torch.save(pair["clean_to_smoky"], tmp_path / "alone.pth")
+    both = load(tmp_path / "pair.ckpt")
+    assert both.can_reconstruct
+    one, other = (model.add_smoke(picture()) for model in (both, load(tmp_path / "alone.pth")))
+    assert np.array_equal(np.asarray(one.image), np.asarray(other.image))
+
+
 @pytest.mark.parametrize("spoilt", [0, 1])
 def test_layers_that_are_not_finite_are_refused(spoilt):
     fields = [torch.full((24, 32), 0.5), torch.zeros(3, 24, 32)]

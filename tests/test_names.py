@@ -32,6 +32,8 @@ NAMES = (
     f"{'x' * 251}.jpg",
     f"{'x' * 250}y.jpg",
     "trailing .jpg",
+    f"{'x' * 199} yy/cut.jpg",
+    f"{'x' * 199}.yy/cut.jpg",
     "-dash.jpg",
     "%41 &amp; <b>.jpg",
     "$HOME [1] {2} #3.jpg",

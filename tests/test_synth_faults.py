@@ -173,7 +173,9 @@ def test_a_damaged_journal_is_noticed(tmp_path):
     save_photo(tmp_path / "photos" / "b.png", 2)
     journal = killed_synth(tmp_path / "photos", tmp_path / "set") / ".journal.jsonl"
     journal.write_text(journal.read_text().replace('"coverage": 0.', '"coverage": 9.'))
-    with pytest.raises(InputError, match=r"journal.jsonl: is damaged; remove .*set and start"):
+    with pytest.raises(
+        InputError, match=r"journal.jsonl: is damaged, or of an earlier wisp; remove .*set$"
+    ):
         make(tmp_path / "photos", tmp_path / "set")
 
 

@@ -19,7 +19,7 @@ _SHOWN = 3
 _ANCHORS = 3
 """Names that say where a network begins."""
 _ADDED = re.compile(r"^module\.|(?<=\.)module\.|_orig_mod\.")
-_BACK = re.compile(r"B2A|BtoA|G_B|gen_?BA")
+_BACK = re.compile(r"B2A|BtoA|G_B|gen_?BA|smoky_to_clean")
 _PICKLE_START = b"\x80"
 
 
@@ -108,24 +108,35 @@ def under(state: Mapping[str, Tensor], wanted: Iterable[str]) -> dict[str, Tenso
     """The network in ``state`` that has most of the names ``wanted``, by these names.
 
     Of several that have as many, an averaged one (EMA), and of two generators that from A to B.
-    Where there is none, ``state``.
+    Where there is none, ``state``. Raises InputError where nothing tells which is meant.
     """
     names = list(wanted)
     prefixes = {
         key.removesuffix(name) for name in names[:_ANCHORS] for key in state if key.endswith(name)
     }
 
-    def rank(prefix: str) -> tuple[int, bool, bool, int]:
+    def rank(prefix: str) -> tuple[int, bool, bool]:
         hits = sum(prefix + name in state for name in names)
-        return -hits, bool(_BACK.search(prefix)), "ema" not in prefix, len(prefix)
+        return -hits, bool(_BACK.search(prefix)), "ema" not in prefix
 
-    best = min((p for p in prefixes if not p or p.endswith(".")), key=rank, default="")
+    ranked = sorted((rank(p), p) for p in prefixes if not p or p.endswith("."))
+    best, *others = [prefix for found, prefix in ranked if found == ranked[0][0]] or [""]
+    if others and -2 * rank(best)[0] > len(names):
+        raise InputError(
+            f"several networks are in the file, {best}* and {others[0]}*, and nothing tells which "
+            "is meant; save that one alone"
+        )
     return {key.removeprefix(best): value for key, value in state.items() if key.startswith(best)}
 
 
 def finite(tensors: dict[str, Tensor], named: str) -> dict[str, Tensor]:
     """``tensors``; InputError if one holds NaN or infinity, from which nothing but black comes."""
-    spoilt = [name for name, value in tensors.items() if not bool(torch.isfinite(value).all())]
+    # (A lone number is no weight, but such as Lightning's best score; float8 has no isfinite.)
+    spoilt = [
+        name
+        for name, value in tensors.items()
+        if value.ndim and value.is_floating_point() and not bool(value.float().isfinite().all())
+    ]
     if spoilt:
         raise InputError(
             f"{named}: {len(spoilt)} of its {len(tensors)} tensors are not all finite numbers, "
@@ -220,7 +231,10 @@ def check_fit(
 
 
 def weights_of(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Weights of the network ``name``, averaged ones if there are any; empty if there are none."""
+    """Weights of the network ``name``, averaged ones if there are any; empty if there are none.
+
+    Those at the top of the file come before those within something else.
+    """
     for prefix in (f"ema.{name}.", f"{name}."):
         found = {
             key.removeprefix(prefix): value
@@ -229,4 +243,5 @@ def weights_of(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
         }
         if found:
             return found
-    return {}
+    within = f".{name}."
+    return {key.partition(within)[2]: value for key, value in tensors.items() if within in key}

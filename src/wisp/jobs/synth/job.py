@@ -222,7 +222,7 @@ class _Journal:
         known = {(photo.name, photo.sha256, photo.split) for photo in photos}
         for entry in entries:
             if entry.get("check") != _check(entry):
-                raise InputError(f"{self.path}: is damaged; remove {out} and start again")
+                raise InputError(f"{self.path}: is damaged, or of an earlier wisp; remove {out}")
             if (entry["name"], entry["sha256"], entry["split"]) not in known:
                 raise InputError(
                     f"--out {out}: {entry['name']} is no longer among the photos, or has changed; "

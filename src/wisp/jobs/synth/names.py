@@ -82,4 +82,5 @@ def _safe_folder(name: str, has_validation: bool) -> str:
 
 
 def _shortened(part: str) -> str:
-    return part.encode()[:_LONGEST_BYTES].decode(errors="ignore")
+    cut = part.encode()[:_LONGEST_BYTES].decode(errors="ignore")
+    return re.sub(r"[.\s]+$", "_", cut)  # as Windows cannot hold it
