@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 import pytest
-from PIL import ImageCms
+from PIL import Image, ImageCms
 
 from scenes import scene
 from wisp.images import decode
@@ -77,3 +77,9 @@ def test_a_broken_profile_does_not_cost_the_picture(tmp_path, broken):
     scene().convert("L").save(tmp_path / "grey.png", icc_profile=profile(WIDE))  # of another kind
     grey = np.asarray(scene().convert("L"))
     assert np.array_equal(np.asarray(decode(tmp_path / "grey.png"))[..., 0], grey)
+
+
+def test_a_colour_that_means_transparent_stays_so(tmp_path):
+    red = Image.new("RGB", (16, 16), (255, 0, 0))
+    red.save(tmp_path / "a.png", icc_profile=profile(WIDE), transparency=(255, 0, 0))
+    assert np.asarray(decode(tmp_path / "a.png")).min() == 255  # laid over white

@@ -193,9 +193,9 @@ def test_a_detection_set_may_be_a_test_set_of_a_comparison(tmp_path):
 def test_only_boxes_of_smoke_count_where_classes_have_names(tmp_path, capsys):
     detection_set(tmp_path, "{kind}/{part}")
     for name, said in {
-        "labels/classes.txt": "fire\nsmoke\n",
+        "labels/classes.txt": "non-smoke\nsmoke\n",
         "classes.txt": "fire\nSMOKE\n",
-        "own.yml": "names: [fire, Smoke]",
+        "own.yml": "names: [no smoke, fire_smoke]",
         "data.yaml": "names:\n  0: fire\n  1: white smoke",
     }.items():
         (tmp_path / name).write_text(said)
@@ -209,6 +209,9 @@ def test_only_boxes_of_smoke_count_where_classes_have_names(tmp_path, capsys):
     assert (
         "data.yaml: boxes of its one class, plume, are taken for smoke" in capsys.readouterr().err
     )
+    (tmp_path / "data.yaml").write_text("made: 2024-13-45")
+    with pytest.raises(InputError, match="YAML"):
+        LabelledSet.open(tmp_path)
     (tmp_path / "data.yaml").write_text("names: [fire")
     with pytest.raises(InputError, match="YAML"):
         LabelledSet.open(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from wisp.images import ImageFile, find_images
 from wisp.progress import say
 
 _IMAGES, _LABELS = f"{os.sep}images{os.sep}", f"{os.sep}labels{os.sep}"
+_NO_SMOKE = re.compile(r"\b(no|non|not|without)[-_ ]?smok")
 
 
 def is_detection_set(root: Path) -> bool:
@@ -50,7 +52,11 @@ def _has_box(label: Path, smoke: frozenset[str] | None) -> bool:
 def _smoke_ids(root: Path, tell: bool) -> frozenset[str] | None:
     """The numbers of the classes called smoke; None where every box counts."""
     file, names = _class_names(root)
-    smoke = frozenset(number for number, name in names.items() if "smok" in name.lower())
+    smoke = frozenset(
+        number
+        for number, name in names.items()
+        if "smok" in name.lower() and not _NO_SMOKE.search(name.lower())
+    )
     called = ", ".join(names.values())
     if smoke or not names:
         return smoke or None
@@ -69,7 +75,7 @@ def _class_names(root: Path) -> tuple[Path, dict[str, str]]:
     for file in sorted((*root.glob("*.yaml"), *root.glob("*.yml"))):
         try:
             said = yaml.safe_load(file.read_bytes())
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             words = " ".join(str(error).split())
             raise InputError(f"{file}: cannot be read as YAML ({words})") from None
         names = said.get("names") if isinstance(said, dict) else None

@@ -171,10 +171,10 @@ def _load(image: ImageFile.ImageFile, stream: BinaryIO, path: Path) -> None:
 def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
         image = _scale_deep(image, path)
-    if image.mode == "P":
+    if image.mode == "P" or "transparency" in image.info:
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
     image = to_srgb(image)
-    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+    if image.mode in _ALPHA_MODES:
         over = image.convert("RGBA")
         white = Image.new("RGBA", over.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, over).convert("RGB")
