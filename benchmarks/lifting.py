@@ -25,7 +25,9 @@ from wisp.manifest import make_groups
 from wisp.models.lifters import load_lifter
 from wisp.networks.lifter import lift_steadily
 from wisp.rundir import read_json, write_json
-from wisp.smoke import ProceduralSmoke, opacity
+from wisp.smoke import ProceduralSmoke
+from wisp.smoke.batches import add_to_batch
+from wisp.smoke.optics import opacity
 
 LEVEL = 0.2
 BOOTSTRAP = 2000
@@ -85,8 +87,7 @@ def measure(run: Path, photos: Path, strength: float = 1.0, seed: int = 0) -> di
         rows = []
         for number, path in enumerate(paths):
             clean = whole(path, short_side_px)
-            generator = torch.Generator().manual_seed(seed * 100_003 + number)
-            made = ProceduralSmoke().add(clean, generator, strength)
+            made = add_to_batch(ProceduralSmoke(), clean, seed * 100_003 + number, strength)
             true = F.avg_pool2d(opacity(made.density), 2)
             seen, silent = (
                 opacity(lift_steadily(lifter, x)[0].density) for x in (made.image, clean)

@@ -29,7 +29,7 @@ from wisp.models import SmokeModel, load
 from wisp.models.lifters import load_lifter
 from wisp.networks.lifter import SmokeLifter, lift_steadily
 from wisp.rundir import read_json, write_json
-from wisp.smoke import opacity
+from wisp.smoke.optics import opacity
 
 PHOTOS = 500
 _R_SHORT_SIDE_PX = 179

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -20,7 +21,8 @@ import wisp
 from wisp import images
 from wisp.models.lifters import load_lifter
 from wisp.networks.lifter import lift_steadily, take_apart
-from wisp.smoke import LiftedLayer, opacity, smooth_airlight
+from wisp.smoke import SmokeLayer, smooth_airlight
+from wisp.smoke.optics import opacity
 
 TILE_PX, GAP_PX = 192, 4
 HERE = Path(__file__).parent
@@ -38,9 +40,9 @@ def sheet(rows: list[list[Image.Image]], path: Path) -> None:
     whole.save(path, quality=88)
 
 
-def grey(opacities: torch.Tensor) -> Image.Image:
+def grey(opacities: np.ndarray) -> Image.Image:
     """Opacity [h, w] as a picture."""
-    return Image.fromarray((opacities * 255).round().to(torch.uint8).numpy())
+    return Image.fromarray(np.rint(opacities * 255).astype(np.uint8))
 
 
 def lifting(photos: list[Image.Image]) -> None:
@@ -51,9 +53,12 @@ def lifting(photos: list[Image.Image]) -> None:
         smoky = wisp.load("procedural").add_smoke(clean, 1.0, seed)
         photo = images.to_tensor(smoky.image)[None]
         (density, airlight), _ = lift_steadily(lifter, photo)
-        layer = smooth_airlight(LiftedLayer(density[0, 0], airlight[0]))
-        parts = [layer.density[None, None], layer.airlight[None]]
-        tau, air = (F.interpolate(part, photo.shape[-2:], mode="bilinear") for part in parts)
+        light = np.ascontiguousarray(airlight[0].permute(1, 2, 0).numpy() + 1) / 2
+        layer = smooth_airlight(SmokeLayer(density[0, 0].numpy(), light))
+        smooth = torch.from_numpy(2 * layer.airlight - 1).permute(2, 0, 1)[None]
+        tau, air = (
+            F.interpolate(part, photo.shape[-2:], mode="bilinear") for part in (density, smooth)
+        )
         on_grey = torch.zeros_like(photo).lerp(air, opacity(tau))
         clear = take_apart(photo, opacity(tau), air)
         shown = [images.to_pil(part[0]) for part in (on_grey, clear)]

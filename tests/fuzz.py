@@ -46,7 +46,7 @@ from wisp.networks.backbone import load_backbone
 from wisp.networks.detector import Detector
 from wisp.report import write_report
 from wisp.rundir import RunDir, read_json, read_jsonl
-from wisp.smoke import LiftedLayer
+from wisp.smoke import SmokeLayer
 
 _TURNED = b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -230,7 +230,7 @@ def readers(folder: Path) -> list[tuple[str, Path, str, Callable[[Path], object]
     state = {"layer.weight": torch.ones(4, 3), "layer.bias": torch.zeros(4)}
     torch.save({"state_dict": state}, weights / "w.pth")
     (weights / "w.safetensors").write_bytes(save(state))
-    layer = LiftedLayer(torch.full((24, 32), 0.5), torch.zeros(3, 24, 32))
+    layer = SmokeLayer(np.full((24, 32), 0.5, np.float32), np.full((24, 32, 3), 0.5, np.float32))
     lifts = [Lift(layer, f"layer-{number}", "0" * 64, "g", 0.9) for number in range(3)]
     write_bank(weights / "layers.zip", lifts)
     step = "checkpoints/step-0000001"

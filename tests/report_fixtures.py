@@ -9,14 +9,13 @@ import random
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFilter
 
 from wisp.data import BANK_FILE, Lift, write_bank
 from wisp.jobs.train.lifting import SUSPICIOUS_FILE, Lifting
 from wisp.manifest import FileRecord, sha256_of
 from wisp.rundir import RunDir, write_json, write_jsonl
-from wisp.smoke import LiftedLayer
+from wisp.smoke import SmokeLayer, density_of
 
 HOSTILE = "<script>alert(1)</script>&\"'.jpg"
 
@@ -160,10 +159,10 @@ def make_train(path: Path, steps: int = 2000) -> Path:
     return path
 
 
-def _plume(seed: int) -> LiftedLayer:
+def _plume(seed: int) -> SmokeLayer:
     """Light smoke in the shape of the drawn plume."""
-    alpha = torch.from_numpy(np.array(opacity(seed).resize((96, 72)), np.float32)) / 255
-    return LiftedLayer(-torch.log1p(-alpha.clamp(max=0.99)), torch.full((3, 72, 96), 0.7))
+    alpha = np.array(opacity(seed).resize((96, 72)), np.float32) / 255
+    return SmokeLayer(density_of(alpha.clip(max=0.99)), np.full((72, 96, 3), 0.85, np.float32))
 
 
 def make_layered(root: Path, layers: int = 20, suspects: int = 5) -> Path:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from PIL import Image
 
 from wisp.smoke import SmokeLayer
+from wisp.smoke.noise import Floats
 
 
 def scene(width: int = 96, height: int = 64, seed: int = 0) -> Image.Image:
@@ -16,8 +16,8 @@ def scene(width: int = 96, height: int = 64, seed: int = 0) -> Image.Image:
     return coarse.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def tau_of(layer: SmokeLayer) -> torch.Tensor:
-    """τ [H, W] of all of ``layer``."""
-    density, _ = layer.apply(torch.zeros(3, layer.height, layer.width))
-    assert density is not None
-    return density
+def tau_of(layer: SmokeLayer, height: int, width: int) -> Floats:
+    """τ [height, width] of ``layer`` over a picture of that size."""
+    _, tau = layer.lay(np.zeros((height, width, 3), np.uint8), keep_density=True)
+    assert tau is not None
+    return tau

@@ -26,7 +26,7 @@ from wisp.networks.backbone import load_backbone
 from wisp.networks.composing import FeatureDiscriminator, SmokeAdder, palette_of
 from wisp.networks.lifter import LayerDecoder, compose, seen, take_apart
 from wisp.rundir import RunDir, read_json, read_jsonl
-from wisp.smoke import LiftedSmoke
+from wisp.smoke import Dice, LiftedSmoke
 from wisp.smoke.optics import density_of
 
 FEATURES = (4, 8, 8, 8, 8)
@@ -42,7 +42,7 @@ def adder_and_features(
 ) -> tuple[SmokeAdder, list[torch.Tensor], torch.Tensor]:
     torch.manual_seed(0)
     adder = SmokeAdder(FEATURES).eval()
-    adder.palette.copy_(palette_of(LiftedSmoke(shipped_layers()), torch.Generator()))
+    adder.palette.copy_(palette_of(LiftedSmoke(shipped_layers()), Dice(0)))
     maps = [
         torch.randn(batch, count, -(-height // (2 << scale)), -(-width // (2 << scale)))
         for scale, count in enumerate(FEATURES)

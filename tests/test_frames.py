@@ -26,58 +26,50 @@ from wisp.jobs.synth import job
 from wisp.models import DrawnModel
 from wisp.networks.generator import ResnetGenerator
 from wisp.report import write_report
-from wisp.smoke import LiftedLayer, LiftedSmoke, ProceduralSmoke, SourceBox, opacity, sequence
+from wisp.smoke import Dice, LiftedSmoke, ProceduralSmoke, SmokeLayer, SourceBox, opacity, sequence
 from wisp.smoke.noise import blur
 
 BOX = SourceBox(0.4, 0.7, 0.2, 0.15)
-SCENE = torch.full((90, 120, 3), 90, dtype=torch.uint8)
-
-
-def draws(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-class CoarseLiftedSmoke(LiftedSmoke):
-    """On a grid that is quick to compute."""
-
-    grid_px = 128
+SCENE = np.full((90, 120, 3), 90, np.uint8)
 
 
 def clouds():
-    drawn = [ProceduralSmoke(grid_px=96).layer(SCENE, draws(n)) for n in range(6)]
-    return [LiftedLayer(tau_of(one), one.airlight_rows(0, 90)) for one in drawn]
+    return [ProceduralSmoke().layer(SCENE, Dice(n)) for n in range(6)]
 
 
 SMOKES = {
-    "procedural": ProceduralSmoke(grid_px=128),
-    "layered": CoarseLiftedSmoke(clouds()),
-    "procedural from a box": ProceduralSmoke(grid_px=128).rising_from(BOX),
-    "layered from a box": CoarseLiftedSmoke(clouds()).rising_from(BOX),
+    "procedural": ProceduralSmoke(),
+    "layered": LiftedSmoke(clouds()),
+    "procedural from a box": ProceduralSmoke().rising_from(BOX),
+    "layered from a box": LiftedSmoke(clouds()).rising_from(BOX),
 }
 every_kind = pytest.mark.parametrize("smoke", SMOKES.values(), ids=SMOKES)
 
 
 def opacities(smoke, seed, frames):
-    return [opacity(tau_of(layer)) for layer in sequence(smoke, SCENE, draws(seed), frames)]
+    moving = sequence(smoke, SCENE, Dice(seed), frames)
+    return [opacity(tau_of(layer, 90, 120)) for layer in moving]
 
 
 def change(one, two):
-    return float((one - two).abs().mean())
+    return float(np.abs(one - two).mean())
 
 
 @every_kind
 def test_frames_follow_from_one_another(smoke):
     """The change between frames is far below that between draws, never none, and never a jump."""
-    steps, draws_apart = [], []
+    steps, draws_apart, unevenness = [], [], []
     for seed in range(4):
         frames = opacities(smoke, seed, 24)
         own = [change(*pair) for pair in itertools.pairwise(frames)]
         assert min(own) > 1e-4
-        assert max(own) < 2 * float(np.median(own))
+        unevenness.append(max(own) / np.median(own))
         # It does not come back to where it was: the later frames are another smoke than the first.
         assert min(change(frames[0], later) for later in frames[12:]) > 1.5 * np.mean(own)
         steps.append(np.mean(own))
         draws_apart.append(change(frames[0], opacities(smoke, 100 + seed, 1)[0]))
+    # (A jump would be a draw apart: ten times as much and more.)
+    assert np.median(unevenness) < 1.7 and max(unevenness) < 3
     assert np.mean(steps) < 0.25 * np.mean(draws_apart)
 
 
@@ -96,10 +88,10 @@ def test_smoke_rises(smoke):
 
 def test_sequences_do_not_pulse():
     """Half one copy and half the other, smoke is about as rich in contrast as one copy alone."""
-    smoke = ProceduralSmoke(grid_px=192).rising_from(BOX)
+    smoke = ProceduralSmoke().rising_from(BOX)
     lowest = []
     for seed in range(4):
-        frames = [layer.grid_density for layer in sequence(smoke, SCENE, draws(seed), 30)]
+        frames = [layer.density for layer in sequence(smoke, SCENE, Dice(seed), 30)]
         contrast = [float((one - blur(one, 0.03)).std()) for one in frames]
         lowest.append(min(contrast) / max(contrast))
     assert np.mean(lowest) > 0.78  # merely cross-faded: 0.68
@@ -129,19 +121,18 @@ def test_moving_smoke_stays_at_its_source(seed, y, height):
     """None is ever carried below the box, and the source never runs dry."""
     box = SourceBox(0.4, y, 0.2, height)
     for smoke in SMOKES.values():
-        for tau in sequence(smoke.rising_from(box), SCENE, draws(seed), 7):
-            rows = tau_of(tau)
+        for tau in sequence(smoke.rising_from(box), SCENE, Dice(seed), 7):
+            rows = tau_of(tau, 90, 120)
             assert float(rows[int(np.ceil((y + height) * 90)) :].sum()) == 0
             assert float(rows[int(y * 90) : int((y + height) * 90) + 1].max()) > 0.5
 
 
 def test_finer_detail_rises_with_the_smoke():
     """On a large picture detail that stood still would show as a dirty window."""
-    smoke = LiftedSmoke(
-        [LiftedLayer(torch.full((40, 60), 1.0), torch.zeros(3, 40, 60))], mixed=0, distant=0
-    )
-    first, second = sequence(smoke, torch.zeros(3, 800, 1200), draws(3), 2)
-    one, two = tau_of(first)[300:500], tau_of(second)[300:500]
+    flat = SmokeLayer(np.ones((40, 60), np.float32), np.full((40, 60, 3), 0.5, np.float32))
+    smoke = LiftedSmoke([flat], mixed=0, distant=0)
+    pixels = np.full((800, 1200, 3), 128, np.uint8)
+    one, two = (tau_of(layer, 800, 1200)[300:500] for layer in sequence(smoke, pixels, Dice(3), 2))
     risen = [change(one[20 + n : 180 + n], two[20:180]) for n in range(20)]
     assert int(np.argmin(risen)) >= 3
     assert min(risen) < 0.7 * risen[0]

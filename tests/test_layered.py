@@ -26,7 +26,7 @@ from wisp.jobs.train.photos import gather_photos
 from wisp.networks.backbone import load_backbone
 from wisp.networks.lifter import Lifted
 from wisp.rundir import RunDir, read_json, read_jsonl, write_json
-from wisp.smoke import ProceduralSmoke
+from wisp.smoke import Dice, ProceduralSmoke
 
 SMALL: dict[str, Any] = {
     "size": 32, "load_size": 48, "steps": 4, "images_per_step": 2,
@@ -46,12 +46,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
             rng = np.random.default_rng([number, len(domain)])
             coarse = rng.integers(0, 90, (6, 8, 3), dtype=np.uint8)
             picture = Image.fromarray(coarse).resize((64, 48), Image.Resampling.BICUBIC)
-            image = torch.from_numpy(np.array(picture))
+            pixels = np.array(picture)
             if domain == "smoky":
-                layer = smoke.layer(image, torch.Generator().manual_seed(number))
-                layer.grid_airlight.fill_(0.9)
-                layer.apply(image, 1.5)
-            Image.fromarray(image.numpy()).save(root / domain / f"place{number}__0.png")
+                layer = smoke.layer(pixels, Dice(number))
+                layer.airlight[:] = 0.95
+                layer.lay(pixels, 1.5)
+            Image.fromarray(pixels).save(root / domain / f"place{number}__0.png")
     return root
 
 
@@ -150,7 +150,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
 def test_pairs_are_the_same_for_any_workers_and_obey_the_law(photos: Path, tmp_path: Path) -> None:
     config = config_of(photos, tmp_path / "run", size=48, load_size=48)
     folders = gather_photos(config).training_set(config)
-    pairs = SmokePairs(folders, ProceduralSmoke(grid_px=96))
+    pairs = SmokePairs(folders, ProceduralSmoke())
     alone, helped = (list(pairs.loader(2, 3, workers)) for workers in (0, 1))
     for first, second in zip(alone, helped, strict=True):
         assert first.keys() == second.keys()

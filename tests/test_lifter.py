@@ -15,7 +15,7 @@ from wisp.networks.lifter import (
     SmokeLifter,
     lift_steadily,
 )
-from wisp.smoke import opacity
+from wisp.smoke.optics import opacity
 
 
 def lifter(name="mobilenetv2_050"):

@@ -7,8 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wisp.smoke import add_smoke, opacity
-from wisp.smoke.optics import take_off
+from wisp.smoke.optics import add_smoke, opacity, take_off
 
 QUICK = settings(max_examples=20, deadline=None)
 seeds = st.integers(0, 2**31)

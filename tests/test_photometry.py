@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wisp.images import apply_cast, colour_cast, vary_photo
-from wisp.smoke import add_smoke
+from wisp.smoke.optics import add_smoke
 
 QUICK = settings(max_examples=25, deadline=None)
 seeds = st.integers(0, 2**31)

@@ -18,17 +18,12 @@ from wisp.errors import InputError
 from wisp.jobs import synth
 from wisp.models import CycleGANModel, DrawnModel, WorkingScale
 from wisp.networks.generator import ResnetGenerator
-from wisp.smoke import LiftedLayer, LiftedSmoke, ProceduralSmoke, SourceBox
+from wisp.smoke import Dice, LiftedSmoke, ProceduralSmoke, SmokeLayer, SourceBox
 from wisp.smoke.lifted import colours, folding
-from wisp.smoke.noise import Dice
 from wisp.smoke.placement import rising_plume
 
 QUICK = settings(max_examples=15, deadline=None)
 seeds = st.integers(0, 2**31)
-
-
-def draws(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 @st.composite
@@ -41,18 +36,18 @@ def boxes(draw):
 
 def cloud(seed=0, height=64, width=96):
     """A layer of torn smoke of one colour, with none at its left."""
-    noise = ProceduralSmoke(shapes=("bank",), weights=(1.0,), grid_px=96)
-    drawn = noise.layer(torch.zeros(3, height, width), draws(seed))
-    density = tau_of(drawn) * (torch.linspace(-0.3, 1, width).clamp(min=0))
-    return LiftedLayer(density, torch.full((3, height, width), 0.5))
+    noise = ProceduralSmoke(shapes=("bank",), weights=(1.0,))
+    drawn = noise.layer(np.full((height, width, 3), 128, np.uint8), Dice(seed))
+    density = drawn.density * np.linspace(-0.3, 1, width, dtype=np.float32).clip(min=0)
+    return SmokeLayer(density, np.full((height, width, 3), 0.75, np.float32))
 
 
 SMOKES = {"procedural": ProceduralSmoke(), "layered": LiftedSmoke([cloud(n) for n in range(4)])}
 
 
 def drawn(smoke, box, seed, height=150, width=200):
-    scene = torch.full((3, height, width), -0.5)
-    return tau_of(smoke.rising_from(box).layer(scene, draws(seed)))
+    scene = np.full((height, width, 3), 64, np.uint8)
+    return tau_of(smoke.rising_from(box).layer(scene, Dice(seed)), height, width)
 
 
 @pytest.mark.parametrize("kind", SMOKES)
@@ -68,24 +63,24 @@ def test_smoke_begins_in_the_box_and_there_is_none_below(kind, seed, box, size):
     across = slice(int(box.x * width), int(np.ceil((box.x + box.width) * width)))
     assert float(tau[inside, across].max()) > 0.5
     # The lowest smoke hangs over the box, not beside it.
-    rows = (tau > 0.2).any(1).nonzero()
-    lowest = (tau[int(rows[-1])] > 0.2).nonzero().float().mean() / width
-    assert box.x - 0.02 <= float(lowest) <= box.x + box.width + 0.02
-    assert (int(rows[-1]) + 1) / height > box.y
+    last = np.flatnonzero((tau > 0.2).any(1))[-1]
+    lowest = np.flatnonzero(tau[last] > 0.2).mean() / width
+    assert box.x - 0.02 <= lowest <= box.x + box.width + 0.02
+    assert (last + 1) / height > box.y
 
 
 @pytest.mark.parametrize("kind", SMOKES)
 def test_a_plume_is_densest_at_its_source_and_as_wide_and_widens_above(kind):
     box = SourceBox(0.42, 0.8, 0.16, 0.15)
-    mean = torch.stack([drawn(SMOKES[kind], box, seed) for seed in range(12)]).mean(0)
-    densest = mean.max(1).values
+    mean = np.mean([drawn(SMOKES[kind], box, seed) for seed in range(12)], 0)
+    densest = mean.max(1)
     assert 0.8 <= float(densest.argmax() + 0.5) / 150 <= 0.95
     assert float(densest[20]) < 0.5 * float(densest.max())
 
     def spread_px(row):
         weight = mean[row] / mean[row].sum()
-        centre = (weight * torch.arange(200)).sum()
-        return float((weight * (torch.arange(200) - centre) ** 2).sum().sqrt())
+        centre = (weight * np.arange(200)).sum()
+        return np.sqrt((weight * (np.arange(200) - centre) ** 2).sum())
 
     # A plume of even density as wide as the box has a deviation of 32 / 12^0.5 = 9 px.
     assert spread_px(122) == pytest.approx(9, rel=0.3)
@@ -96,15 +91,13 @@ def test_a_plume_is_densest_at_its_source_and_as_wide_and_widens_above(kind):
 @given(seeds, boxes())
 def test_as_much_smoke_passes_at_every_height(seed, box):
     """Width grows linearly, density falls as 1 / width: their product is the same everywhere."""
-    plume = rising_plume(Dice(draws(seed)), 300, 400, box)
+    plume = rising_plume(Dice(seed), 300, 400, box)
     floor = int((box.y + box.height - 0.5 * box.height) * 300)
-    torch.testing.assert_close(
-        plume.half_width[:floor, 0] * plume.thinning[:floor, 0],
-        plume.half_width[floor, :1].expand(floor) * plume.thinning[floor, :1],
-    )
-    steps = plume.half_width[: int(box.y * 300) - 10, 0].diff()
-    torch.testing.assert_close(steps, steps[:1].expand_as(steps), atol=1e-5, rtol=1e-2)
-    assert float(steps[0]) < 0
+    flux = (plume.half_width * plume.thinning)[: floor + 1, 0]
+    np.testing.assert_allclose(flux, flux[-1], rtol=1e-5)
+    steps = np.diff(plume.half_width[: int(box.y * 300) - 10, 0])
+    np.testing.assert_allclose(steps, steps[0], atol=1e-5, rtol=1e-2)
+    assert steps[0] < 0
 
 
 def test_what_a_plume_is_filled_with_keeps_its_flux():
@@ -112,11 +105,11 @@ def test_what_a_plume_is_filled_with_keeps_its_flux():
     box = SourceBox(0.45, 0.85, 0.1, 0.1)
     sums = []
     for seed in range(20):
-        plume = rising_plume(Dice(draws(seed)), 300, 400, box)
-        density = plume.fill(torch.ones(300, 400)).density
+        plume = rising_plume(Dice(seed), 300, 400, box)
+        density = plume.fill(np.ones((300, 400), np.float32)).density
         if float(density[:, :4].sum() + density[:, -4:].sum()) == 0:
             sums.append(density.sum(1)[40:240:40])
-    mean = torch.stack(sums).mean(0)
+    mean = np.mean(sums, 0)
     assert len(sums) > 5
     assert float(mean.max() / mean.min()) < 1.3
 
@@ -125,11 +118,11 @@ def test_what_a_plume_is_filled_with_keeps_its_flux():
 def test_seeds_draw_other_plumes_and_sizes_the_same_one(kind):
     box = SourceBox(0.3, 0.7, 0.2, 0.15)
     small = drawn(SMOKES[kind], box, 1)
-    assert torch.equal(small, drawn(SMOKES[kind], box, 1))
-    assert float((small - drawn(SMOKES[kind], box, 2)).abs().mean()) > 0.05
+    assert np.array_equal(small, drawn(SMOKES[kind], box, 1))
+    assert np.abs(small - drawn(SMOKES[kind], box, 2)).mean() > 0.05
     large = drawn(SMOKES[kind], box, 1, 600, 800)
-    shrunk = nn.functional.avg_pool2d(large[None, None], 4)[0, 0]
-    assert float((shrunk - small).abs().mean()) < 0.05 * float(small.mean())
+    shrunk = large.reshape(150, 4, 200, 4).mean((1, 3))
+    assert np.abs(shrunk - small).mean() < 0.08 * small.mean()
 
 
 def test_the_photo_is_itself_wherever_there_is_no_smoke(tmp_path):
@@ -145,23 +138,23 @@ def test_the_photo_is_itself_wherever_there_is_no_smoke(tmp_path):
 
 def test_the_border_of_a_layer_shows_nowhere():
     """A layer that is cut off at its sides is laid into a plume that fades out at its own."""
-    full = LiftedLayer(torch.full((40, 60), 3.0), torch.zeros(3, 40, 60))
+    full = SmokeLayer(np.full((40, 60), 3.0, np.float32), np.full((40, 60, 3), 0.5, np.float32))
     tau = drawn(LiftedSmoke([full]), SourceBox(0.45, 0.8, 0.1, 0.1), 5, 300, 400)
     assert float(tau.max()) > 1
-    assert float(torch.stack([t.abs().max() for t in torch.gradient(tau)]).max()) < 1.2
+    assert np.abs(np.gradient(tau)).max() < 1.2
 
 
 def test_colours_come_from_smoke_only():
     """What R says of the colour of no smoke means nothing, and must not be seen."""
-    density = torch.zeros(40, 60)
+    density = np.zeros((40, 60), np.float32)
     density[10:30, 20:40] = 3.0
-    airlight = torch.where(density > 0, 0.6, -1.0).expand(3, 40, 60)
-    filled = colours(LiftedLayer(density, airlight))
-    assert float((filled - 0.6).abs().max()) < 0.02
-    folds = folding(LiftedLayer(density, airlight))
-    assert float(folds.min()) >= 0.25 and float(folds.max()) <= 2.0
-    even = folding(LiftedLayer(torch.full((40, 60), 2.0), airlight))
-    torch.testing.assert_close(even, torch.ones(40, 60), atol=1e-4, rtol=0)
+    airlight = np.where(density > 0, np.float32(0.8), np.float32(0))[..., None].repeat(3, 2)
+    filled = colours(SmokeLayer(density, airlight))
+    assert np.abs(filled - 0.8).max() < 0.01
+    folds = folding(SmokeLayer(density, airlight))
+    assert folds.min() >= 0.25 and folds.max() <= 2.0
+    even = folding(SmokeLayer(np.full((40, 60), 2.0, np.float32), airlight))
+    np.testing.assert_allclose(even, 1, atol=1e-4)
 
 
 # --- the flag

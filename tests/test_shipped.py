@@ -36,7 +36,7 @@ from wisp.models.lifters import load_lifter
 from wisp.networks.weights import halved
 from wisp.packing import pack_layered
 from wisp.rundir import RunDir, read_json
-from wisp.smoke import LiftedLayer
+from wisp.smoke import SmokeLayer
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "make_shipped.py"
 TINY = {
@@ -65,8 +65,9 @@ def script() -> ModuleType:
 
 def lift_two(folder, photos, lifter, config, engine):
     """In place of lifting: a network of two steps sees no smoke."""
-    column = torch.linspace(0, 2, 24).expand(24, 24)
-    layers = [LiftedLayer(density, torch.full((3, 24, 24), 0.7)) for density in (column, column.T)]
+    column = np.tile(np.linspace(0, 2, 24, dtype=np.float32), (24, 1))
+    grey = np.full((24, 24, 3), 0.85, np.float32)
+    layers = [SmokeLayer(density, grey) for density in (column, np.ascontiguousarray(column.T))]
     smoky = [item.record for item in photos.items if item.domain == "smoky"]
     write_bank(
         folder.path / BANK_FILE,

@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from wisp.errors import InputError
 from wisp.rundir import ZIP_ERRORS, atomic_file
-from wisp.smoke import LiftedLayer
-from wisp.smoke.optics import density_of
+from wisp.smoke import SmokeLayer, density_of
 
 BANK_FILE = "layers.zip"
 """What the bank is called in a run of ``wisp train --model layered``."""
@@ -40,7 +38,7 @@ _SMALLEST_PX = 8
 class Lift:
     """A layer and what is known of it."""
 
-    layer: LiftedLayer
+    layer: SmokeLayer
     name: str
     """Unique in its bank."""
     source_sha256: str
@@ -62,11 +60,10 @@ class Lift:
         }
 
 
-def encode_layer(layer: LiftedLayer) -> bytes:
+def encode_layer(layer: SmokeLayer) -> bytes:
     """``layer`` as WebP: airlight as colour, opacity as alpha (8 bit)."""
-    colour = layer.airlight.permute(1, 2, 0).add(1).mul(127.5).round().clamp(0, 255)
-    alpha = layer.opacity.mul(255).round()
-    rgba = torch.cat([colour, alpha[..., None]], 2).to(torch.uint8).numpy()
+    rgba = np.dstack([layer.airlight, layer.opacity])
+    rgba = np.clip(np.rint(255 * rgba), 0, 255).astype(np.uint8)
     stream = io.BytesIO()
     # exact: colours also where nothing is opaque; a photo may be cut from the very edge.
     Image.fromarray(rgba, "RGBA").save(
@@ -75,14 +72,14 @@ def encode_layer(layer: LiftedLayer) -> bytes:
     return stream.getvalue()
 
 
-def decode_layer(data: bytes) -> LiftedLayer:
+def decode_layer(data: bytes) -> SmokeLayer:
     """What :func:`encode_layer` wrote, to 8 bits; PIL's errors or ValueError if it is none."""
     rgba = np.asarray(Image.open(io.BytesIO(data), formats=["WEBP"]).convert("RGBA"))
     if min(rgba.shape[:2]) < _SMALLEST_PX:
         raise ValueError(f"{rgba.shape[1]} x {rgba.shape[0]} px are too few")
-    picture = torch.from_numpy(rgba.astype(np.float32)) / 255
-    density = density_of(picture[..., 3].clamp(max=0.995))
-    return LiftedLayer(density, picture[..., :3].permute(2, 0, 1) * 2 - 1)
+    picture = rgba.astype(np.float32) / 255
+    density = density_of(np.minimum(picture[..., 3], np.float32(0.995)))
+    return SmokeLayer(density, np.ascontiguousarray(picture[..., :3]))
 
 
 def write_bank(path: Path, lifts: Sequence[Lift]) -> None:
@@ -96,7 +93,7 @@ def write_bank(path: Path, lifts: Sequence[Lift]) -> None:
             bank.writestr(zipfile.ZipInfo(name, (2000, 1, 1, 0, 0, 0)), data)
 
 
-class LayerBank(Sequence[LiftedLayer]):
+class LayerBank(Sequence[SmokeLayer]):
     """The layers of a bank file, decoded when they are needed; ``rows`` describe them.
 
     Raises InputError, naming the file, when it is missing, damaged, of another format or empty.
@@ -117,7 +114,7 @@ class LayerBank(Sequence[LiftedLayer]):
             ) from None
         if not self.rows:
             raise InputError(f"{self.path}: holds no layers; train on more or denser smoke")
-        self._decoded: dict[int, LiftedLayer] = {}
+        self._decoded: dict[int, SmokeLayer] = {}
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[LayerBank], tuple[Path]]:
@@ -142,7 +139,7 @@ class LayerBank(Sequence[LiftedLayer]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, number: int) -> LiftedLayer:  # type: ignore[override]
+    def __getitem__(self, number: int) -> SmokeLayer:  # type: ignore[override]
         if not -len(self) <= number < len(self):
             raise IndexError(number)
         number %= len(self)
@@ -162,5 +159,5 @@ class LayerBank(Sequence[LiftedLayer]):
             self._decoded[number] = layer
         return layer
 
-    def __iter__(self) -> Iterator[LiftedLayer]:
+    def __iter__(self) -> Iterator[SmokeLayer]:
         return (self[number] for number in range(len(self)))

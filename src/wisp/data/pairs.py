@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from wisp import images
-from wisp.data.streams import StepLoader, seeded_generator
+from wisp.data.streams import StepLoader, derive_seed
 from wisp.data.unpaired import UnpairedFolders
 from wisp.engine import torch_threads
-from wisp.smoke import RandomSmoke, opacity
-from wisp.smoke.noise import Dice
+from wisp.smoke import Dice, RandomSmoke
+from wisp.smoke.batches import add_to_batch
+from wisp.smoke.optics import opacity
 
 _WEAKEST, _STRONGEST = 0.35, 1.8
 
@@ -38,15 +39,15 @@ class SmokePairs:
 
         With a ``share`` below 1 the last three are of the first photos only."""
         batch = self.folders.batch(step)
-        generator = seeded_generator(self.folders.seed, "veil", step)
-        dice = Dice(generator)
+        seed = derive_seed(self.folders.seed, "veil", step)
+        generator, dice = torch.Generator().manual_seed(seed), Dice(seed)
         veiled = range(round(self.share * len(batch["clean"])))
         strength = torch.tensor([dice.log_uniform(_WEAKEST, _STRONGEST) for _ in veiled])
         with torch_threads(1):  # as in a worker: sums must not depend on their number
             if self.varied:
                 varied = [images.vary_photo(photo, generator) for photo in batch["clean"]]
                 batch["clean"] = torch.stack(varied)
-            made = self.smoke.add(batch["clean"][: len(strength)], generator, strength)
+            made = add_to_batch(self.smoke, batch["clean"][: len(strength)], dice.seed(), strength)
         lit = {"clean": batch["clean"], "veiled": made.image, "airlight": made.airlight}
         if self.varied:
             gains = torch.stack([images.colour_cast(generator) for _ in batch["clean"]])

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from wisp.errors import InputError
 from wisp.images import decode
-from wisp.smoke import LiftedLayer, SmokyBatch
+from wisp.smoke import SmokeLayer
+from wisp.smoke.batches import SmokyBatch
 
 ImageInput = Image.Image | str | Path | NDArray[np.uint8]
 """A PIL image, a path, or uint8 [H, W, 3] (or [H, W], grey)."""
@@ -96,7 +97,7 @@ class SmokeModel(abc.ABC):
         """
         raise InputError(f"{self.name} makes smoke for a still picture and cannot move it")
 
-    def layers(self, pixels: NDArray[np.uint8], seed: int) -> Sequence[LiftedLayer]:
+    def layers(self, pixels: NDArray[np.uint8], seed: int) -> Sequence[SmokeLayer]:
         """Smoke as this model makes it for ``pixels`` [H, W, 3], to lend look-alikes its texture:
         what only smoke has, a detector takes for smoke. Empty where real layers serve as well."""
         return ()
@@ -132,10 +133,10 @@ def check_strength(strength: float) -> None:
         raise InputError(f"strength {strength}: give a finite number, not below 0")
 
 
-def require_finite(name: str, *made: Tensor) -> None:
+def require_finite(name: str, *made: NDArray[np.float32]) -> None:
     """Raise InputError where what the networks of model ``name`` made is not finite: smoke of it
     would be black."""
-    if not all(bool(torch.isfinite(values).all()) for values in made):
+    if not all(bool(np.isfinite(values).all()) for values in made):
         raise InputError(
             f"--model {name}: its pictures are not finite numbers; take another checkpoint"
         )

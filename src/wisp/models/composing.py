@@ -19,6 +19,7 @@ from torch import Tensor
 
 from wisp.engine import Engine, torch_threads
 from wisp.errors import InputError
+from wisp.images.convert import from_uint8
 from wisp.models.base import Computing, ImageInput, pixels_of, require_finite
 from wisp.models.drawn import DrawnModel
 from wisp.models.scale import WorkingScale
@@ -26,10 +27,10 @@ from wisp.networks.backbone import Backbone, load_backbone
 from wisp.networks.composing import SmokeAdder
 from wisp.networks.lifter import LayerDecoder, inside, mirrored, seen
 from wisp.networks.weights import weights_of
-from wisp.smoke import LiftedLayer, RandomSmoke, RowBlocks, opacity
-from wisp.smoke.noise import Dice
+from wisp.smoke import Dice, RandomSmoke, SmokeLayer, opacity
+from wisp.smoke.layer import scene_of, thumbnail
+from wisp.smoke.noise import Pixels, rows_of
 from wisp.smoke.optics import density_of, take_off
-from wisp.smoke.procedural import scene_of, size_of, thumbnail
 from wisp.smoke.visibility import (
     LARGE,
     SMALL,
@@ -56,7 +57,7 @@ _LOOKS = 2
 class ComposingPair(RandomSmoke):
     """G, which puts smoke into a photo, and F, which takes it off, on the features of ``backbone``.
 
-    What G adds is a pure function of the photo and a generator's state. ``autocast`` sets the
+    What G adds is a pure function of the photo and a seed. ``autocast`` sets the
     arithmetic of the networks.
     """
 
@@ -71,43 +72,44 @@ class ComposingPair(RandomSmoke):
         self._backbone, self._adder, self._lifter = backbone, adder, lifter
         self._scale, self._autocast = scale, autocast
 
-    def draw(self, image: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
-        """τ [h, w] and airlight [3, h, w] that is added, at half the scale of training.
+    def draw(self, pixels: Pixels, dice: Dice) -> SmokeLayer:
+        """The smoke that is added, at half the scale of training.
 
         As for layered smoke, what cannot be seen is wished for anew, here also what brightens too
         little: R and detectors take it for a dim photo.
         """
-        photo, scene, adder = self._small(image), scene_of(image), self._adder
+        photo, scene, adder = self._small(pixels), scene_of(pixels), self._adder
+        random = torch.Generator().manual_seed(dice.seed())
 
-        def wished() -> tuple[Tensor, Tensor]:
-            cover, airlight = adder(maps, adder.wish(photo, dice.generator))
+        def wished() -> SmokeLayer:
+            cover, airlight = adder(maps, adder.wish(photo, random))
             return _layer(_DENSER * density_of(cover), airlight)
 
-        def shown(layer: tuple[Tensor, Tensor]) -> float:
-            cover, airlight = opacity(layer[0]), layer[1]
-            brightened = prominence(cover, airlight, scene, darkens=False)
-            return brightened + _IN_DOUBT * prominence(cover, airlight, scene)
+        def shown(layer: SmokeLayer) -> float:
+            brightened = prominence(layer, scene, darkens=False)
+            return brightened + _IN_DOUBT * prominence(layer, scene)
 
         with torch.inference_mode(), self._autocast():
             maps = self._backbone.maps(photo)
             enough = SMALL if dice.coin(SMALL_SHARE) else LARGE
             return drawn_until_seen(wished, shown, enough, _ATTEMPTS)
 
-    def found_in(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """τ [h, w] and airlight [3, h, w] that F finds in ``image``, uint8 [H, W, 3]."""
+    def found_in(self, pixels: Pixels) -> SmokeLayer:
+        """The smoke that F finds in ``pixels`` [H, W, 3]."""
         with torch.inference_mode(), self._autocast():
-            cover, airlight = self._lifter.decode(self._backbone.maps(self._small(image)))
+            cover, airlight = self._lifter.decode(self._backbone.maps(self._small(pixels)))
             return _layer(density_of(seen(cover)), airlight)
 
-    def _small(self, image: Tensor) -> Tensor:
-        small = thumbnail(image, self._scale.size(*size_of(image))).clamp(-1, 1)
+    def _small(self, pixels: Pixels) -> Tensor:
+        small = from_uint8(thumbnail(pixels, *self._scale.size(*pixels.shape[:2])))
         device = self._adder.palette.device
         return mirrored(small[None]).to(device).contiguous(memory_format=torch.channels_last)
 
 
-def _layer(density: Tensor, airlight: Tensor) -> tuple[Tensor, Tensor]:
-    density, airlight = inside(density, airlight)
-    return density[0, 0].float().cpu().clone(), airlight[0].float().cpu().clone()
+def _layer(density: Tensor, airlight: Tensor) -> SmokeLayer:
+    density, airlight = (part[0].float().cpu() for part in inside(density, airlight))
+    light = np.ascontiguousarray(airlight.movedim(0, -1).numpy())
+    return SmokeLayer(density[0].numpy().copy(), (light + 1) / 2)
 
 
 class ComposedModel(DrawnModel):
@@ -120,11 +122,11 @@ class ComposedModel(DrawnModel):
         if engine is not None:
             self.computing = Computing(str(engine.device), engine.precision, engine.why)
 
-    def layers(self, pixels: NDArray[np.uint8], seed: int) -> Sequence[LiftedLayer]:
+    def layers(self, pixels: NDArray[np.uint8], seed: int) -> Sequence[SmokeLayer]:
         """A few draws of G."""
-        image, dice = torch.from_numpy(pixels), Dice(torch.Generator().manual_seed(seed))
+        dice = Dice(seed)
         with torch_threads(1):
-            return [LiftedLayer(*self._pair.draw(image, dice)) for _ in range(_LENT)]
+            return [self._pair.draw(pixels, dice) for _ in range(_LENT)]
 
     def reconstruct(self, image: ImageInput, seed: int = 0) -> Image.Image:
         """Clean → smoky → clean: the smoke of ``seed`` laid, then found and taken off again, and
@@ -132,24 +134,28 @@ class ComposedModel(DrawnModel):
         pixels = self.render(pixels_of(image), 1.0, seed).pixels
         with torch_threads(1):
             for _ in range(_LOOKS):
-                found = self._pair.found_in(torch.from_numpy(pixels))
-                require_finite(self.name, *found)
-                _take_off(pixels, *found)
+                found = self._pair.found_in(pixels)
+                require_finite(self.name, found.density, found.airlight)
+                _take_off(pixels, found)
         return Image.fromarray(pixels)
 
 
-def _take_off(pixels: NDArray[np.uint8], density: Tensor, airlight: Tensor) -> None:
-    """The scene behind the smoke over ``pixels`` [H, W, 3], in place, in blocks of rows."""
-    image = torch.from_numpy(pixels)
-    clear = torch.exp(-2 * density)
-    mean = (clear * thumbnail(image, density.shape)).sum((1, 2), keepdim=True) / clear.sum()
-    tau, light = (RowBlocks(field, *pixels.shape[:2]) for field in (density, airlight))
-    for top in range(0, len(image), _BLOCK_ROWS):
-        rows = image[top : top + _BLOCK_ROWS]
-        bottom = top + len(rows)
-        smoky, cover = rows.permute(2, 0, 1) / 127.5 - 1, opacity(tau(top, bottom))
-        scene = take_off(smoky, cover, light(top, bottom), mean, _AIRLIGHT_ERROR)
-        rows[:] = scene.add(1).mul(127.5).round_().clamp_(0, 255).permute(1, 2, 0)
+def _take_off(pixels: Pixels, layer: SmokeLayer) -> None:
+    """The scene behind ``layer`` over ``pixels`` [H, W, 3], in place, in blocks of rows."""
+    height, width = pixels.shape[:2]
+    small = thumbnail(pixels, *layer.density.shape).astype(np.float32) / 255
+    clear = np.exp(-2 * layer.density)
+    mean = np.tensordot(clear, small, 2) / clear.sum()
+    for top in range(0, height, _BLOCK_ROWS):
+        bottom = min(height, top + _BLOCK_ROWS)
+        tau, airlight = (
+            rows_of(part, height, width, top, bottom) for part in (layer.density, layer.airlight)
+        )
+        cover = opacity(np.maximum(tau, 0))[..., None]
+        scene = take_off(
+            pixels[top:bottom] / np.float32(255), cover, airlight, mean, _AIRLIGHT_ERROR
+        )
+        pixels[top:bottom] = np.clip(np.rint(scene * 255), 0, 255)
 
 
 def load_composing(

@@ -31,7 +31,9 @@ from wisp.models.base import (
     require_finite,
 )
 from wisp.models.scale import MIN_SIDE_PX, WorkingScale
-from wisp.smoke import RowBlocks, SmokyBatch, opacity
+from wisp.smoke import opacity
+from wisp.smoke.batches import SmokyBatch
+from wisp.smoke.noise import rows_of
 from wisp.smoke.optics import density_of
 
 _BLOCK_ROWS = 128
@@ -83,9 +85,9 @@ class CycleGANModel(SmokeModel):
         if down or right:
             batch = F.pad(batch, (0, right, 0, down), mode="replicate")
         with torch.inference_mode(), self._autocast():
-            result: Tensor = network(batch.to(self._device, torch.float32))
-        require_finite(self.name, result)
-        return result.float()[..., :height, :width].clone()
+            result: Tensor = network(batch.to(self._device, torch.float32)).float()
+        require_finite(self.name, result.cpu().numpy())
+        return result[..., :height, :width].clone()
 
     def translate(self, batch: Tensor) -> Tensor:
         """The generator on ``batch`` as it is, at the resolution given."""
@@ -114,15 +116,15 @@ class CycleGANModel(SmokeModel):
         change = self._run(self._clean_to_smoky, small[None])[0].cpu() - small
         density_grid = _density(small, strength * change, _airlight(small, change))
         height, width = pixels.shape[:2]
-        density = RowBlocks(density_grid[0], height, width)
+        grid = density_grid[0].numpy()
         mask = np.empty((height, width), np.uint8)
         kept = np.empty((height, width), np.float32) if keep_density else None
         for top in range(0, height, _BLOCK_ROWS):
             bottom = min(height, top + _BLOCK_ROWS)
-            tau = density(top, bottom)
-            mask[top:bottom] = (opacity(tau) * 255).add_(0.5).to(torch.uint8).numpy()
+            tau = np.maximum(rows_of(grid, height, width, top, bottom), 0)
+            mask[top:bottom] = opacity(tau) * 255 + 0.5
             if kept is not None:
-                kept[top:bottom] = tau.numpy()
+                kept[top:bottom] = tau
         _add_change(pixels, change, strength)
         flat = float(np.ptp((small + change).numpy(), axis=(1, 2)).max()) <= _FLAT
         return Rendered(pixels, mask, kept, flat)
@@ -154,12 +156,11 @@ class CycleGANModel(SmokeModel):
 def _add_change(pixels: NDArray[np.uint8], change: Tensor, strength: float) -> None:
     """Add ``change`` [3, h, w] (units of [-1, 1]), enlarged, to uint8 [H, W, 3] in place."""
     height, width = pixels.shape[:2]
-    enlarged = RowBlocks(change * (127.5 * strength), height, width, sharp=True)
-    target = torch.from_numpy(pixels)
+    grid = np.ascontiguousarray(change.permute(1, 2, 0).numpy() * np.float32(127.5 * strength))
     for top in range(0, height, _BLOCK_ROWS):
         bottom = min(height, top + _BLOCK_ROWS)
-        rows = target[top:bottom].float() + enlarged(top, bottom).permute(1, 2, 0)
-        target[top:bottom] = rows.round_().clamp_(0, 255).to(torch.uint8)
+        rows = pixels[top:bottom] + rows_of(grid, height, width, top, bottom)
+        pixels[top:bottom] = np.clip(np.rint(rows), 0, 255)
 
 
 def _airlight(clean: Tensor, change: Tensor) -> Tensor:

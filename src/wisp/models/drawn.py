@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from wisp.config import parse_source
-from wisp.engine import torch_threads
 from wisp.errors import InputError
 from wisp.models.base import (
     Computing,
@@ -23,7 +21,8 @@ from wisp.models.base import (
     pixels_of,
     require_finite,
 )
-from wisp.smoke import PlaceableSmoke, RandomSmoke, SmokyBatch, SourceBox, sequence
+from wisp.smoke import Dice, PlaceableSmoke, RandomSmoke, SourceBox, sequence
+from wisp.smoke.batches import SmokyBatch, add_to_batch
 
 
 class DrawnModel(SmokeModel):
@@ -40,14 +39,10 @@ class DrawnModel(SmokeModel):
     def render(
         self, pixels: NDArray[np.uint8], strength: float, seed: int, keep_density: bool = False
     ) -> Rendered:
-        """Smoke over ``pixels``, in place, in blocks of rows."""
-        image = torch.from_numpy(pixels)
-        # The grid is too small to gain from threads, and sums must not depend on their number.
-        with torch_threads(1):
-            layer = self._smoke.layer(image, torch.Generator().manual_seed(seed))
-            require_finite(self.name, layer.grid_density, layer.grid_airlight)
-            density, mask = layer.apply(image, strength, keep_density)
-        return Rendered(pixels, mask.numpy(), None if density is None else density.numpy())
+        """Smoke over ``pixels``, in place."""
+        layer = self._smoke.layer(pixels, Dice(seed))
+        require_finite(self.name, layer.density, layer.airlight)
+        return Rendered(pixels, *layer.lay(pixels, strength, keep_density))
 
     def placed(self, source: str) -> SmokeModel:
         """This model, with all smoke rising from ``source``."""
@@ -66,18 +61,14 @@ class DrawnModel(SmokeModel):
             return
         if frames < 1:
             raise InputError(f"frames {frames}: give at least 1")
-        image = torch.from_numpy(pixels)
-        layers = sequence(self._smoke, image, torch.Generator().manual_seed(seed), frames)
-        for _ in range(frames):
-            with torch_threads(1):
-                smoky = image.clone()
-                _, mask = next(layers).apply(smoky, strength, keep_density=False)
-            yield Rendered(smoky.numpy(), mask.numpy(), None)
+        for layer in sequence(self._smoke, pixels, Dice(seed), frames):
+            smoky = pixels.copy()
+            yield Rendered(smoky, *layer.lay(smoky, strength))
 
     def add_batch(self, batch: Tensor, strength: float | Tensor = 1.0, seed: int = 0) -> SmokyBatch:
         """Another smoke for each picture of ``batch``."""
         check_batch(batch)
-        return self._smoke.add(batch, torch.Generator().manual_seed(seed), strength)
+        return add_to_batch(self._smoke, batch, seed, strength)
 
     def translate(self, batch: Tensor) -> Tensor:
         """Smoke at strength 1 with seed 0."""

@@ -12,16 +12,17 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from wisp.networks.lifter import STRIDE, enlarged, seen
-from wisp.smoke.lifted import LiftedLayer, LiftedSmoke, relight
-from wisp.smoke.noise import Dice
+from wisp.smoke import Dice, LiftedSmoke, SmokeLayer
+from wisp.smoke.layer import SCENE
+from wisp.smoke.lifted import mean_colour, relight
 from wisp.smoke.optics import opacity
-from wisp.smoke.procedural import scene_of
 
 _NOISE = 8
 _LATENT = 32
@@ -41,7 +42,7 @@ _AMOUNTS = (1.0, 2.0)
 """Times as much smoke as a real layer of the palette has: some of it saturates."""
 _PALETTE = 512
 _LEAST_AMOUNT = 0.02
-_MOST_AMOUNT = 2.0
+_POSSIBLE_AMOUNTS = (_LEAST_AMOUNT, 2.0)
 _LEAK = 0.2
 
 
@@ -61,17 +62,16 @@ class Wish(NamedTuple):
     noise: list[Tensor]
 
 
-def palette_of(smoke: LiftedSmoke, generator: torch.Generator) -> Tensor:
-    """How much smoke there is, and of what colour: [N, 4], mean τ and mean airlight of layers that
-    ``smoke`` draws."""
-    dice, rows = Dice(generator), list[Tensor]()
+def palette_of(smoke: LiftedSmoke, dice: Dice) -> Tensor:
+    """How much smoke there is, and of what colour: [N, 4], mean τ and mean airlight, in [-1, 1], of
+    layers that ``smoke`` draws."""
+    rows = list[list[float]]()
     while len(rows) < _PALETTE:
         layer = smoke.unlit(dice, 48, 48, dice.coin(smoke.distant))
-        amount, cover = float(layer.density.mean()), layer.opacity
+        amount = float(layer.density.mean())
         if amount >= _LEAST_AMOUNT:
-            colour = (layer.airlight * cover).sum((1, 2)) / cover.sum()
-            rows.append(torch.cat([torch.tensor([amount]), colour]))
-    return torch.stack(rows)
+            rows.append([amount, *(2 * mean_colour(layer) - 1).tolist()])
+    return torch.tensor(rows)
 
 
 class _Block(nn.Module):
@@ -138,24 +138,25 @@ class SmokeAdder(nn.Module):
     def wish(self, photos: Tensor, generator: torch.Generator) -> Wish:
         """What to ask for over each of ``photos`` [B, 3, H, W] in [-1, 1]: an amount and a colour
         of the palette, the colour in the photo's light, and noise; from the CPU ``generator``."""
-        dice = Dice(generator)
+        dice = Dice(int(torch.randint(2**53, (), generator=generator)))
         count, _, height, width = photos.shape
-        asked = []
-        for photo in photos.float().cpu():
-            row = self.palette[int(dice.uniform() * len(self.palette))].cpu()
-            amount = (row[0] * dice.log_uniform(*_AMOUNTS)).clamp(_LEAST_AMOUNT, _MOST_AMOUNT)
-            cell = LiftedLayer(amount.view(1, 1), row[1:].view(3, 1, 1))
-            lit = relight(dice, cell, scene_of(photo))
+        small = F.interpolate(photos.float(), SCENE, mode="area").clamp(-1, 1).add(1).div(2)
+        palette, asked = self.palette.cpu().numpy(), []
+        for scene in small.movedim(1, -1).cpu().numpy():
+            amount, *colour = palette[dice.index(len(palette))]
+            amount = float(np.clip(amount * dice.log_uniform(*_AMOUNTS), *_POSSIBLE_AMOUNTS))
+            airlight = (np.array([[colour]], np.float32) + 1) / 2
+            cell = SmokeLayer(np.full((1, 1), amount, np.float32), airlight)
+            lit = 2 * relight(dice, cell, scene).airlight.ravel() - 1
             contrasts = _FILLING if dice.coin(_FILLING_SHARE) else _GATHERED
-            contrast = torch.tensor([dice.uniform(*contrasts)])
-            asked.append(torch.cat([amount.view(1), contrast, lit.airlight.flatten()]))
+            asked.append([amount, dice.uniform(*contrasts), *lit.tolist()])
         sides = [
             tuple(-(-side // (STRIDE << scale)) for side in (height, width))
             for scale in range(len(_WIDTHS))
         ]
         latent = torch.randn(count, _LATENT, generator=generator)
         noise = [torch.randn(count, _NOISE, *side, generator=generator) for side in sides]
-        told, device = torch.stack(asked), photos.device
+        told, device = torch.tensor(asked), photos.device
         return Wish(
             told[:, 0].to(device),
             told[:, 2:].to(device),

@@ -1,19 +1,19 @@
-"""Smoke as physics: density fields, Beer-Lambert, and random smoke made of both."""
+"""Smoke as physics: density fields, Beer-Lambert, and random smoke made of both.
 
+Drawn and laid over pictures by numpy and OpenCV. Two modules compute with torch, and are imported
+by name: :mod:`wisp.smoke.optics`, the equations for networks, and :mod:`wisp.smoke.batches`, which
+lays smoke over batches on their device.
+"""
+
+from wisp.smoke.drawn import PlaceableSmoke, RandomSmoke
 from wisp.smoke.fields import SHAPES
-from wisp.smoke.lifted import LiftedLayer, LiftedSmoke, smooth_airlight
+from wisp.smoke.layer import SmokeLayer, coverage, density_of, opacity
+from wisp.smoke.lifted import LiftedSmoke, smooth_airlight
 from wisp.smoke.lookalikes import LOOKALIKES, add_lookalike
 from wisp.smoke.motion import sequence
-from wisp.smoke.noise import RowBlocks
-from wisp.smoke.optics import add_smoke, box_of, coverage, opacity
+from wisp.smoke.noise import Dice
 from wisp.smoke.placement import SourceBox
-from wisp.smoke.procedural import (
-    PlaceableSmoke,
-    ProceduralSmoke,
-    RandomSmoke,
-    SmokeLayer,
-    SmokyBatch,
-)
+from wisp.smoke.procedural import ProceduralSmoke
 from wisp.smoke.visibility import FAINT, PLAIN, changed
 
 __all__ = [
@@ -21,20 +21,17 @@ __all__ = [
     "LOOKALIKES",
     "PLAIN",
     "SHAPES",
-    "LiftedLayer",
+    "Dice",
     "LiftedSmoke",
     "PlaceableSmoke",
     "ProceduralSmoke",
     "RandomSmoke",
-    "RowBlocks",
     "SmokeLayer",
-    "SmokyBatch",
     "SourceBox",
     "add_lookalike",
-    "add_smoke",
-    "box_of",
     "changed",
     "coverage",
+    "density_of",
     "opacity",
     "sequence",
     "smooth_airlight",

@@ -1,35 +1,46 @@
-"""Random textures and resampling: what smoke fields are built of.
+"""Random textures and resampling on the smoke grid: what smoke is built of.
 
-All textures live on a fixed grid whose long side is :data:`GRID_PX`, whatever the picture's size,
-and all random numbers are drawn for that grid: a field therefore looks the same at every
-resolution. Coordinates are fractions of the picture's long side.
+Fields are float32 arrays [rows, columns], and pictures [rows, columns, channels], on a grid whose
+cells are a whole number of pixels. Coordinates are fractions of the grid's long side, and what is
+drawn does not depend on its size: smoke looks the same at every resolution.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from collections.abc import Sequence
+from typing import Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[Any]  # OpenCV's annotations know no float32
+"""A field or picture of float32."""
+Pixels = NDArray[np.uint8]
+"""A picture of 8 bits."""
 
 GRID_PX = 384
-"""Long side of the grid that smoke is computed on [px]."""
-_PART = 256
+"""Cells along the long side of a grid, at most."""
+REACH = 2
+"""Cells within which a pixel depends on the grid."""
+_TILE_CELLS = 24
+_TILE_SEED = 1985
+_GAIN = 0.55
+_MOST_OCTAVES = 6
+_BLUR_CELLS = 2.5
 
 
-@dataclasses.dataclass(frozen=True)
 class Dice:
-    """Readable draws from a CPU ``torch.Generator``."""
+    """Readable draws, fixed by a ``seed``."""
 
-    generator: torch.Generator
+    def __init__(self, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         """A number from [low, high)."""
-        return low + (high - low) * float(torch.rand((), generator=self.generator))
+        return low + (high - low) * self._random.random()
 
     def log_uniform(self, low: float, high: float) -> float:
         """A number from [low, high), equally often per octave."""
@@ -37,38 +48,113 @@ class Dice:
 
     def coin(self, probability: float) -> bool:
         """True with ``probability``."""
-        return self.uniform() < probability
+        return self._random.random() < probability
+
+    def index(self, count: int) -> int:
+        """A number from 0 to ``count - 1``."""
+        return int(self._random.random() * count)
 
     def pick(self, names: Sequence[str], weights: Sequence[float]) -> str:
         """One of ``names``, as often as ``weights`` say."""
-        index = torch.multinomial(torch.tensor(weights), 1, generator=self.generator)
-        return names[int(index)]
+        left = self._random.random() * sum(weights)
+        for name, weight in zip(names, weights, strict=True):  # noqa: B007
+            left -= weight
+            if left < 0:
+                break
+        return name
 
-    def normal(self, *shape: int) -> Tensor:
+    def seed(self) -> int:
+        """A seed for draws that others do not depend on."""
+        return int(self._random.random() * 2**53)
+
+    def normal(self, *shape: int) -> Floats:
         """Standard normal numbers of ``shape``."""
-        return torch.randn(shape, generator=self.generator)
+        return self._random.standard_normal(shape, np.float32)
 
-    def numbers(self, *shape: int) -> Tensor:
+    def numbers(self, *shape: int) -> Floats:
         """Uniform numbers from [0, 1) of ``shape``."""
-        return torch.rand(shape, generator=self.generator)
+        return self._random.random(shape, np.float32)
 
 
-def grid_shape(height: int, width: int, grid_px: int = GRID_PX) -> tuple[int, int]:
-    """Rows and columns of the smoke grid of a picture of ``height`` x ``width`` px."""
-    long_side = max(height, width)
-    return max(8, round(grid_px * height / long_side)), max(8, round(grid_px * width / long_side))
+def cell_px(height: int, width: int) -> int:
+    """Side [px] of a cell of the smoke grid of a picture of ``height`` x ``width`` px."""
+    return -(-max(height, width) // GRID_PX)
 
 
-def coordinates(rows: int, columns: int) -> tuple[Tensor, Tensor]:
-    """x and y [rows, columns] of pixel centres, as fractions of the grid's long side."""
-    y = (torch.arange(rows) + 0.5) / max(rows, columns)
-    x = (torch.arange(columns) + 0.5) / max(rows, columns)
-    return x.expand(rows, columns), y[:, None].expand(rows, columns)
+def grid_shape(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of the smoke grid; the last of them may reach over the picture's border."""
+    side = cell_px(height, width)
+    return -(-height // side), -(-width // side)
 
 
-def resize(field: Tensor, rows: int, columns: int, mode: str = "bicubic") -> Tensor:
-    """``field`` [h, w] brought to [rows, columns]."""
-    return F.interpolate(field[None, None], (rows, columns), mode=mode, align_corners=False)[0, 0]
+@functools.lru_cache(maxsize=32)
+def coordinates(rows: int, columns: int) -> tuple[Floats, Floats]:
+    """x [1, columns] and y [rows, 1] of the cells' centres; shared, do not write to them."""
+    x, y = (
+        (np.arange(count, dtype=np.float32) + 0.5) / max(rows, columns) for count in (columns, rows)
+    )
+    return x[None], y[:, None]
+
+
+def resize(field: Floats, rows: int, columns: int) -> Floats:
+    """``field`` [h, w, …] brought to [rows, columns, …]: means where it shrinks, straight lines
+    where it grows."""
+    if field.shape[:2] == (rows, columns):
+        return field
+    shrinks = rows < field.shape[0] and columns < field.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(field, (columns, rows), interpolation=how)
+
+
+def smoothed(field: Floats, side: int) -> Floats:
+    """``field`` whose cells were enlarged to ``side`` px by straight lines, without their bends.
+
+    Means over a cell make quadratic B-splines of the lines: straight ones stay, what is ≥ 0 stays
+    so, and what is 0 becomes more only next to what is not.
+    """
+    width = side // 2 * 2 + 1
+    return cv2.blur(field, (width, width), borderType=cv2.BORDER_REPLICATE)
+
+
+Slices = tuple[slice, slice]
+
+
+def enlarged(field: Floats, side: int, cells: Slices, smooth: bool = False) -> Floats:
+    """The part ``cells`` (rows, columns) of ``field`` [h, w, …], ``side`` times as large: exactly
+    as of the whole; see :func:`smoothed`."""
+    if side == 1:
+        return field[cells]
+    around, own = [], []
+    for part, count in zip(cells, field.shape, strict=False):
+        start, stop = max(0, part.start - REACH), min(count, part.stop + REACH)
+        around.append(slice(start, stop))
+        own.append(slice((part.start - start) * side, (part.stop - start) * side))
+    piece = field[tuple(around)]
+    large = resize(piece, side * piece.shape[0], side * piece.shape[1])
+    return (smoothed(large, side) if smooth else large)[tuple(own)]
+
+
+def rows_of(field: Floats, height: int, width: int, top: int, bottom: int) -> Floats:
+    """Rows ``top`` to before ``bottom`` of ``field`` [h, w, …], brought to [height, width, …]:
+    means where it shrinks, cubic curves, which overshoot, where it grows."""
+    rows, columns = field.shape[:2]
+    if height < rows and width < columns:
+        return resize(field, height, width)[top:bottom]
+    across, down = columns / width, rows / height
+    return cv2.warpAffine(
+        field,
+        np.array([[across, 0, 0.5 * across - 0.5], [0, down, (top + 0.5) * down - 0.5]]),
+        (width, bottom - top),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+
+
+def enlarged_rows(field: Floats, side: int, top: int, bottom: int) -> Floats:
+    """Rows ``top`` to before ``bottom`` [px] of ``field`` [h, w, …], ``side`` times as large."""
+    first, last = top // side, -(-bottom // side)
+    block = enlarged(field, side, (slice(first, last), slice(0, field.shape[1])))
+    return block[top - first * side : bottom - first * side]
 
 
 def fbm(
@@ -78,196 +164,116 @@ def fbm(
     *,
     cells: float = 4.0,
     octaves: int = 6,
-    gain: float = 0.5,
     stretch: tuple[float, float] = (1.0, 1.0),
     billow: bool = False,
-) -> Tensor:
+) -> Floats:
     """Fractional Brownian motion [rows, columns], mean about 0, standard deviation about 1.
 
     A sum of smooth noise of ``cells``, 2·cells, 4·cells … cells along the long side, each octave
-    ``gain`` times as strong as the one before (Perlin 1985; Musgrave, Texturing and Modeling,
-    ch. 14). ``stretch`` (x, y) scales the cells' size. ``billow`` folds each octave about zero,
-    which makes round heads with sharp valleys between them, like cumulus.
+    0.55 times as strong as the one before (Perlin 1985; Musgrave, Texturing and Modeling, ch. 14);
+    octaves too fine for the grid are left out. ``stretch`` (x, y) scales the cells' size.
+    ``billow`` folds each octave about zero, which makes round heads with sharp valleys between
+    them, like cumulus.
+
+    It is a window, turned or mirrored, of a tile that a process makes once.
     """
-    frequencies = [cells * 2**octave for octave in range(octaves)]
-    # The lattice always covers the whole square, so that draws do not depend on the aspect.
-    across, down = (
-        [max(2, math.ceil(frequency / part)) + 4 for frequency in frequencies] for part in stretch
-    )
-    lattices, shifts = [], []
-    for size in zip(down, across, strict=True):
-        lattices.append(dice.normal(*size))
-        shifts.append((dice.uniform(), dice.uniform()))
-    shift_x, shift_y = zip(*shifts, strict=True)
     long_side = max(rows, columns)
-    columns_of = _taps(columns, long_side, [f / stretch[0] for f in frequencies], shift_x, across)
-    rows_of = _taps(rows, long_side, [f / stretch[1] for f in frequencies], shift_y, down)
-    total = torch.zeros(rows, columns)
-    power = 0.0
-    amplitude = 1.0
-    for down_taps, lattice, across_taps in zip(rows_of, lattices, columns_of, strict=True):
-        layer = down_taps @ lattice @ across_taps.T
-        if billow:
-            layer = 0.9 - 1.6 * layer.abs()
-        total += amplitude * layer
-        power += (0.65 * amplitude) ** 2
-        amplitude *= gain
-    return total / math.sqrt(power)
+    shown = 1 + math.floor(math.log2(max(1.0, 0.5 * long_side / cells)))
+    tile = _tile(min(octaves, shown, _MOST_OCTAVES), billow)
+    side = len(tile) / _TILE_CELLS
+    turned, from_right, from_below = dice.coin(0.5), dice.coin(0.5), dice.coin(0.5)
+    window = np.zeros((2, 3))
+    for axis, mirrored in enumerate((from_right, from_below)):
+        across = min(cells / stretch[axis], _TILE_CELLS - 1.0)
+        start = dice.uniform(0.0, _TILE_CELLS - across)
+        step = side * across / long_side
+        if mirrored:
+            start, step = start + across, -step
+        window[1 - axis if turned else axis, [axis, 2]] = step, start * side + 0.5 * step - 0.5
+    return cv2.warpAffine(
+        tile,
+        window,
+        (columns, rows),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT,
+    )
 
 
-def _taps(
-    points: int,
-    long_side: int,
-    frequencies: Sequence[float],
-    shifts: Sequence[float],
-    counts: Sequence[int],
-) -> list[Tensor]:
-    """Per octave, the Catmull-Rom interpolation from a lattice of ``counts`` points to ``points``
-    of the grid, as a matrix [points, count]; the lattice is moved by ``shifts`` in [0, 1).
-
-    All octaves at once: on a small grid, calls cost more than what they compute.
-    """
-    scaled = (torch.arange(points) + 0.5) / long_side
-    positions = scaled * torch.tensor(frequencies)[:, None] + 1 + torch.tensor(shifts)[:, None]
-    index = positions.floor()[..., None] + torch.arange(-1, 3)
-    weights = _catmull_rom((positions[..., None] - index).abs())
-    return [
-        torch.zeros(points, count).scatter_(1, neighbours, own)
-        for count, neighbours, own in zip(counts, index.long(), weights, strict=True)
-    ]
+def noise_at(dice: Dice, x: Floats, y: Floats, *, octaves: int = 6, billow: bool = False) -> Floats:
+    """The same noise at any places ``x``, ``y``, which are counted in cells of the first octave."""
+    tile = _tile(octaves, billow)
+    across, down = dice.uniform(), dice.uniform()
+    return read(tile, x / _TILE_CELLS + across, y / _TILE_CELLS + down)
 
 
-def _catmull_rom(distance: Tensor) -> Tensor:
-    near = (1.5 * distance - 2.5) * distance * distance + 1
-    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
-    return torch.where(distance < 1, near, torch.where(distance < 2, far, 0.0))
+@functools.lru_cache(maxsize=16)
+def _tile(octaves: int, billow: bool) -> Floats:
+    """Noise [n, n] of :data:`_TILE_CELLS` cells a side and as many ``octaves``; each is the same
+    in every tile that has it."""
+    side = _TILE_CELLS * 2 ** max(octaves, 5)
+    total = np.zeros((side, side), np.float32)
+    for octave in range(octaves):
+        cells = _TILE_CELLS * 2**octave
+        lattice = Dice(_TILE_SEED + octave).normal(cells + 4, cells + 4)
+        step = cells / side
+        layer = cv2.warpAffine(
+            lattice,
+            np.array([[step, 0, 1.5], [0, step, 1.5]]),
+            (side, side),
+            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        )
+        total += _GAIN**octave * (-np.abs(layer) if billow else layer)
+    tile: Floats = (total - total.mean()) / total.std()
+    return tile
 
 
-def warp(field: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
-    """``field`` [h, w] read at positions moved by ``dx``, ``dy`` [h, w] (fractions of long side).
+def warp(field: Floats, dx: Floats | float, dy: Floats | float) -> Floats:
+    """``field`` [h, w, …] read at positions moved by ``dx``, ``dy`` (fractions of the long side).
 
     Domain warping (Quilez 2002): noise displaced by noise folds as turbulent gas does. Positions
     outside are mirrored.
     """
-    rows, columns = field.shape
+    rows, columns = field.shape[:2]
     x, y = coordinates(rows, columns)
-    long_side = max(rows, columns)
-    grid = torch.stack(
-        [
-            (x + dx) * (2 * long_side / columns) - 1,
-            (y + dy) * (2 * long_side / rows) - 1,
-        ],
-        dim=-1,
+    return read(field, x + dx, y + dy)
+
+
+def read(field: Floats, x: Floats, y: Floats) -> Floats:
+    """``field`` [h, w, …] at the places ``x``, ``y`` [rows, columns]: fractions of its long side.
+
+    Outside it goes on mirrored.
+    """
+    long_side, shape = np.float32(max(field.shape[:2])), np.broadcast_shapes(x.shape, y.shape)
+    right, down = (np.broadcast_to(part * long_side - 0.5, shape) for part in (x, y))
+    return cv2.remap(
+        field,
+        np.ascontiguousarray(right, np.float32),
+        np.ascontiguousarray(down, np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT,
     )
-    return F.grid_sample(
-        field[None, None],
-        grid[None],
-        mode="bilinear",
-        padding_mode="reflection",
-        align_corners=False,
-    )[0, 0]
 
 
-def blur(field: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of ``field`` [h, w]; ``sigma`` as a fraction of the long side."""
-    sigma_px = sigma * max(field.shape)
+def blur(field: Floats, sigma: float) -> Floats:
+    """Gaussian blur of ``field`` [h, w, …]; ``sigma`` as a fraction of the long side.
+
+    A wide one is made on a reduced field: it leaves nothing that would be lost there.
+    """
+    rows, columns = field.shape[:2]
+    sigma_px = sigma * max(rows, columns)
     if sigma_px < 0.3:
         return field
-    rows, columns = field.shape
-    down = _gauss_matrix(rows, sigma_px)
-    across = down if rows == columns else _gauss_matrix(columns, sigma_px)
-    return down @ field @ across.T
+    factor = min(sigma_px / _BLUR_CELLS, min(rows, columns) / 4)
+    if factor < 2:
+        return cv2.GaussianBlur(field, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT)
+    small = resize(field, round(rows / factor), round(columns / factor))
+    # Means over cells, and straight lines between them, blur by themselves.
+    left = math.sqrt((sigma_px / factor) ** 2 - 1 / 12 - 1 / 6)
+    small = cv2.GaussianBlur(small, (0, 0), left, borderType=cv2.BORDER_REFLECT)
+    return resize(small, rows, columns)
 
 
-def _gauss_matrix(count: int, sigma_px: float) -> Tensor:
-    index = torch.arange(count, dtype=torch.float32)
-    distance = (index[:, None] - index).abs() / sigma_px
-    weights = torch.where(distance < 3.5, torch.exp(-0.5 * distance.clamp(max=4) ** 2), 0.0)
-    return weights / weights.sum(1, keepdim=True)
-
-
-class RowBlocks:
-    """``grid`` [..., h, w] resampled to ``height`` x ``width``, a block of rows at a time."""
-
-    def __init__(self, grid: Tensor, height: int, width: int, sharp: bool = False) -> None:
-        self._grid, self._height, self._width, self._sharp = grid, height, width, sharp
-        self._down = resample_matrix(grid.shape[-2], height, sharp)
-        self._wide = resample_lines(grid, width, sharp)
-
-    def __call__(self, top: int, bottom: int, left: int = 0, right: int | None = None) -> Tensor:
-        """Rows from ``top`` to below ``bottom``: [..., bottom - top, width], or of them the columns
-        from ``left`` to before ``right``."""
-        first, last = self._sources(top, bottom)
-        return self._down[top:bottom, first:last] @ self._wide[..., first:last, left:right]
-
-    def columns(self, top: int, bottom: int) -> tuple[int, int]:
-        """First column and one past the last, outside of which these rows of a ``grid`` [h, w] ≥ 0
-        are 0, perhaps one or two too many at each end; (0, 0) if all are 0."""
-        first, last = self._sources(top, bottom)
-        used = self._grid[first:last].amax(0).nonzero()
-        if not len(used):
-            return 0, 0
-        cells = self._grid.shape[-1]
-        scale, reach = cells / self._width, 2 * _kernel_width(cells, self._width, self._sharp)
-        left = math.floor((int(used[0]) - reach + 0.5) / scale - 0.5)
-        right = math.ceil((int(used[-1]) + reach + 0.5) / scale - 0.5) + 1
-        return max(0, left), min(self._width, right)
-
-    def _sources(self, top: int, bottom: int) -> tuple[int, int]:
-        return _sources(self._down.shape[1], self._height, top, bottom, self._sharp)
-
-
-def resample_lines(lines: Tensor, target: int, sharp: bool = False) -> Tensor:
-    """``lines`` [..., h, w] resampled along the last axis: [..., h, target].
-
-    Each point depends on a few neighbours only: done in parts, most of the zeros of
-    :func:`resample_matrix` are never multiplied.
-    """
-    source = lines.shape[-1]
-    matrix = resample_matrix(source, target, sharp)
-    result = lines.new_empty(*lines.shape[:-1], target)
-    for start in range(0, target, _PART):
-        stop = min(target, start + _PART)
-        first, last = _sources(source, target, start, stop, sharp)
-        result[..., start:stop] = lines[..., first:last] @ matrix[start:stop, first:last].T
-    return result
-
-
-def _kernel_width(source: int, target: int, sharp: bool) -> float:
-    """Half the reach of the kernel that resamples ``source`` points to ``target``, in points."""
-    return max(1.0, (1.0 if sharp else 0.75) * source / target)
-
-
-def _sources(source: int, target: int, start: int, stop: int, sharp: bool) -> tuple[int, int]:
-    """First and one past the last of ``source`` points that count from ``start`` to before ``stop``
-    of ``target``: outside of them :func:`resample_matrix` is 0."""
-    reach = 2 * _kernel_width(source, target, sharp)
-    first = math.ceil((start + 0.5) * source / target - 0.5 - reach)
-    last = math.floor((stop - 0.5) * source / target - 0.5 + reach)
-    return min(max(first, 0), source - 1), min(max(last, 0), source - 1) + 1
-
-
-@functools.lru_cache(maxsize=48)  # photos of one camera need the same few; crops pass through
-def resample_matrix(source: int, target: int, sharp: bool = False) -> Tensor:
-    """Matrix [target, source] that resamples a line of ``source`` points to ``target``.
-
-    Plain: cubic B-spline, smooth and without negative weights: what is ≥ 0 (densities) stays so.
-    ``sharp``: Catmull-Rom, the identity when nothing changes. Both are widened to a low-pass when
-    shrinking; rows sum to 1. The matrix is shared between callers: do not write to it.
-    """
-    scale = source / target
-    width = _kernel_width(source, target, sharp)
-    centre = (torch.arange(target, dtype=torch.float64)[:, None] + 0.5) * scale - 0.5
-    # Only the points within reach of the kernel, 2 widths to each side, are looked at.
-    index = (centre - 2 * width).ceil() + torch.arange(math.floor(4 * width) + 1)
-    distance = (centre - index).abs() / width
-    if sharp:
-        weights = _catmull_rom(distance)
-    else:
-        near = 2 / 3 - distance**2 + distance**3 / 2
-        far = (2 - distance).clamp(min=0) ** 3 / 6
-        weights = torch.where(distance < 1, near, far)
-    weights = (weights / weights.sum(1, keepdim=True)).float()
-    # What falls off an end is given to the end.
-    index = index.long().clamp_(0, source - 1)
-    return torch.zeros(target, source).scatter_add_(1, index, weights)
+def upper(values: Floats, share: float) -> float:
+    """What ``share`` of ``values`` [n] lie below; a quantile."""
+    rank = min(values.size - 1, int(share * values.size))
+    return float(np.partition(values, rank)[rank])

@@ -1,4 +1,4 @@
-"""Beer-Lambert: what a layer of smoke does to the light of the scene behind it.
+"""Beer-Lambert for networks: what a layer of smoke does to the light of the scene behind it.
 
 Images and airlight lie in [-1, 1], optical density τ in [0, ∞). Formation model, as for haze
 (Koschmieder 1924; Narasimhan and Nayar, IJCV 2002)::
@@ -11,8 +11,14 @@ The airlight is [B, 3, 1, 1] or, for smoke that shades itself, [B, 3, H, W].
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+T = TypeVar("T", Tensor, NDArray[np.float32])
 
 
 def opacity(density: Tensor, strength: float | Tensor = 1.0) -> Tensor:
@@ -35,10 +41,9 @@ def add_smoke(
     return torch.lerp(image, airlight.expand_as(image), opacity(density, strength))
 
 
-def take_off(
-    image: Tensor, smoke_opacity: Tensor, airlight: Tensor, mean: Tensor, error: float = 0.0
-) -> Tensor:
-    """The scene behind smoke of opacity α in [0, 1); all arguments broadcast, colours in one unit.
+def take_off(image: T, smoke_opacity: T, airlight: T, mean: T, error: float = 0.0) -> T:
+    """The scene behind smoke of opacity α in [0, 1); all are tensors or arrays and broadcast,
+    colours in one unit.
 
     Wiener's filter: J = μ + (I - α·A - t·μ)·t / (t² + (e·α)²), t = 1 - α, for scenes that vary
     around ``mean`` and airlights known to ``error``, a part of that variation. Without error the
@@ -46,19 +51,5 @@ def take_off(
     """
     left = 1 - smoke_opacity
     varies = image - smoke_opacity * airlight - left * mean
-    return mean + varies * left / (left**2 + (error * smoke_opacity) ** 2)
-
-
-def coverage(smoke_opacity: Tensor, level: float = 0.1) -> float:
-    """Part of the pixels whose opacity is above ``level``."""
-    return float((smoke_opacity > level).float().mean())
-
-
-def box_of(smoke_opacity: Tensor, level: float = 0.05) -> tuple[int, int, int, int] | None:
-    """(x, y, width, height) [px] around opacity [H, W] above ``level``; None if there is none."""
-    cover = smoke_opacity.reshape(smoke_opacity.shape[-2:])
-    rows, columns = ((cover.amax(axis) > level).nonzero() for axis in (1, 0))
-    if rows.numel() == 0:
-        return None
-    top, left = int(rows[0]), int(columns[0])
-    return left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1
+    scene: T = mean + varies * left / (left**2 + (error * smoke_opacity) ** 2)
+    return scene

@@ -10,23 +10,15 @@ from __future__ import annotations
 
 import dataclasses
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
 
 from wisp.smoke.fields import Field
-from wisp.smoke.noise import Dice, coordinates, fbm
+from wisp.smoke.noise import GRID_PX, Dice, Floats, coordinates, fbm, noise_at, read
 
-# The grid is enlarged by splines that reach two cells far, and shrunk by ones that reach 1.5 px: so
-# far above the bottom of the box the smoke ends, for the pixels below it to have none. In pictures
-# of less than 96 px, a row below the box may have a trace of it.
-_MARGIN = 4 / 384
 # Above the floor a plume comes to its full density within so much of its box.
 _ONSET = 0.5
 _LEAST_HALF_WIDTH = 0.008
 _EDGE = 0.1
-_NOISE_PX = 448
-_NOISE_SPAN = 9.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +34,7 @@ class SourceBox:
 
 @dataclasses.dataclass(frozen=True)
 class Plume:
-    """A plume's geometry on the smoke grid, all [h, w].
+    """A plume's geometry on the smoke grid, [h, w] or [h, 1].
 
     ``across`` and ``along`` are its own coordinates (half-widths), torn by turbulence;
     ``half_width`` is in fractions of the long side; ``onset`` rises from exactly 0 at the bottom of
@@ -50,36 +42,31 @@ class Plume:
     to 0; ``thinning`` is 1 at the source and falls as 1 / width.
     """
 
-    across: Tensor
-    along: Tensor
-    half_width: Tensor
-    onset: Tensor
-    calm: Tensor
-    thinning: Tensor
+    across: Floats
+    along: Floats
+    half_width: Floats
+    onset: Floats
+    calm: Floats
+    thinning: Floats
 
-    def fill(self, texture: Tensor) -> Field:
+    def fill(self, texture: Floats) -> Field:
         """The plume, filled with ``texture`` [h, w] ≥ 0, mean about 1: density 1 at the source."""
-        profile = torch.exp(-(self.across.abs() ** 2.5))
-        body = (profile * torch.lerp(texture, torch.ones(()), self.calm) - _EDGE).clamp(min=0)
-        body = body * self.onset / (1 - _EDGE)
+        profile = np.exp(-(np.abs(self.across) ** 2.5))
+        body = profile * (texture + self.calm * (1 - texture)) - _EDGE
+        body = np.maximum(body, 0) * self.onset / (1 - _EDGE)
         # Seen from the front a plume is as deep as it is wide.
-        relief = 0.5 * self.half_width * body.clamp(max=1.5).sqrt()
+        relief = 0.5 * self.half_width * np.sqrt(np.minimum(body, 1.5))
         return Field(body * self.thinning, relief)
 
-    def read(self, picture: Tensor, across: float, along: float, shift: float = 0.0) -> Tensor:
-        """``picture`` [c, h, w], laid into the plume: [c, rows, columns].
+    def read(self, picture: Floats, across: float, along: float, shift: float = 0.0) -> Floats:
+        """``picture`` [h, w, …], laid into the plume: [rows, columns, …].
 
         Its width spans ``across`` half-widths about the axis, its height ``along`` of them from the
         source up; it goes on mirrored. ``shift`` in [0, 1) begins higher up in it.
         """
-        grid = torch.stack([2 * self.across / across, 1 - 2 * (self.along / along + shift)], -1)
-        return F.grid_sample(
-            picture[None],
-            grid[None],
-            mode="bilinear",
-            padding_mode="reflection",
-            align_corners=False,
-        )[0]
+        height, width = (side / max(picture.shape[:2]) for side in picture.shape[:2])
+        x = width * (self.across / across + 0.5)
+        return read(picture, x, height * (1 - self.along / along - shift))
 
 
 def rising_plume(dice: Dice, rows: int, columns: int, source: SourceBox) -> Plume:
@@ -88,69 +75,73 @@ def rising_plume(dice: Dice, rows: int, columns: int, source: SourceBox) -> Plum
     right, bottom = columns / max(rows, columns), rows / max(rows, columns)
     width, height = source.width * right, source.height * bottom
     half = max(0.42 * width, _LEAST_HALF_WIDTH)
-    floor = _floor(source, bottom)
+    floor = _floor(source, rows, columns)
     # Over a wide box it takes longer, lest its bottom show as a line, but within a flat one, too,
     # smoke must become dense.
     fade = max(min(_ONSET * height, half), min(0.15 * half, 0.75 * height), 0.015)
 
     spread = dice.log_uniform(0.08, 0.27)
     lean, bend = dice.uniform(-0.25, 0.25), dice.uniform(-0.45, 0.45)
-    height_up = (floor - 0.5 * fade - y).clamp(min=0)
+    height_up = np.maximum(floor - 0.5 * fade - y, 0)
     half_width = half + spread * height_up
-    along = torch.log(half_width / half) / spread
-    calm = torch.exp(-0.5 * along)
+    along = np.log(half_width / half) / spread
+    calm = np.exp(-0.5 * along)
     centre = (source.x + 0.5 * source.width) * right + 0.08 * width * dice.uniform(-1, 1)
     axis = centre + lean * height_up + bend * height_up**2
     still = Plume((x - axis) / half_width, along, half_width, calm, calm, half / half_width)
 
     # One large field for the meanders, a finer one for the eddies: both grow with the plume.
     meander, tear = dice.uniform(0.2, 0.6), dice.uniform(0.16, 0.34)
-    slow = noise_in(dice, still, cells=0.35, octaves=2)
-    slow_axis = slow.mean(1, keepdim=True)
+    slow = _noise_in(dice, still, cells=0.35, octaves=2)
+    slow_axis = slow.mean(1, keepdims=True)
     across = still.across + meander * (1 - calm) * (0.6 * slow_axis + 0.5 * slow)
     bent = dataclasses.replace(still, across=across)
-    dx, dy = (noise_in(dice, bent, cells=0.8, octaves=5) for _ in range(2))
+    dx, dy = (_noise_in(dice, bent, cells=0.8, octaves=5) for _ in range(2))
     rough = tear * (0.12 + 0.88 * (1 - calm))
-    across, along = across + rough * dx, (along + rough * dy).clamp(min=0)
+    across, along = across + rough * dx, np.maximum(along + rough * dy, 0)
 
     # The base is round and ragged: no line shows where the box ends.
     ragged = fbm(dice, rows, columns, cells=min(max(0.5 / fade, 4.0), 20.0), octaves=4)
-    rise = (floor - y) / fade - 0.25 * across.clamp(-1.5, 1.5) ** 2
-    rise = rise - 0.2 * (1.5 + ragged).clamp(0, 4)
-    rise = torch.where(y < floor, rise.clamp(0, 1), 0.0)
+    rise = (floor - y) / fade - 0.25 * np.clip(across, -1.5, 1.5) ** 2
+    rise = np.clip(rise - 0.2 * np.clip(1.5 + ragged, 0, 4), 0, 1) * (y < floor)
     onset = (rise * rise * (3 - 2 * rise)) ** 2
     return Plume(across, along, half_width, onset, calm, half / half_width)
 
 
-def _floor(source: SourceBox, bottom: float) -> float:
-    """y below which there is no smoke; ``bottom`` is the picture's, in fractions of its long
-    side."""
-    return (source.y + source.height) * bottom - _MARGIN
+def _floor(source: SourceBox, rows: int, columns: int) -> float:
+    """y below which there is no smoke, in fractions of the grid's long side."""
+    return (source.y + source.height) * rows / max(rows, columns) - _margin(rows, columns)
 
 
-def noise_in(
+def _margin(rows: int, columns: int) -> float:
+    """How far above the bottom of its box smoke ends, for the pixels below it to have none.
+
+    A grid of few cells is that of a small picture, cell for pixel. Others are enlarged by curves
+    that reach two cells far, and their last cell may reach over the picture's border.
+    """
+    long_side = max(rows, columns)
+    return (3 if long_side > GRID_PX // 2 else 1) / long_side
+
+
+def _noise_in(
     dice: Dice, plume: Plume, *, cells: float, octaves: int, billow: bool = False
-) -> Tensor:
+) -> Floats:
     """Noise [h, w], mean about 0 and deviation about 1, of ``cells`` to a half-width."""
-    side = _NOISE_PX
-    field = fbm(
-        dice, side, side, cells=cells * _NOISE_SPAN, octaves=octaves, gain=0.55, billow=billow
-    )
-    return plume.read(field[None], _NOISE_SPAN, _NOISE_SPAN)[0]
+    across, along = cells * plume.across, cells * plume.along
+    return noise_at(dice, across, along, octaves=octaves, billow=billow)
 
 
-def smoke_texture(dice: Dice, plume: Plume) -> Tensor:
+def smoke_texture(dice: Dice, plume: Plume) -> Floats:
     """A texture [h, w] ≥ 0 of mean about 1 for :meth:`Plume.fill`: billows or wisps by chance."""
-    body = noise_in(dice, plume, cells=dice.uniform(0.6, 1.2), octaves=6, billow=dice.coin(0.5))
-    return (1 + dice.uniform(0.25, 0.55) * body).clamp(min=0)
+    body = _noise_in(dice, plume, cells=dice.uniform(0.6, 1.2), octaves=6, billow=dice.coin(0.5))
+    return np.maximum(1 + dice.uniform(0.25, 0.55) * body, 0)
 
 
-def mobility(source: SourceBox, rows: int, columns: int) -> Tensor:
+def mobility(source: SourceBox, rows: int, columns: int) -> Floats:
     """How freely smoke from ``source`` moves, [rows, 1]: 0 below and where the plume begins, so
     that the source never runs dry, whatever is carried off above; 1 well above."""
     _, y = coordinates(rows, columns)
-    bottom = rows / max(rows, columns)
-    height = source.height * bottom
-    full = _floor(source, bottom) - _ONSET * height - _MARGIN
-    part = ((full - y[:, :1]) / (height + 0.1)).clamp(0, 1)
+    height = source.height * rows / max(rows, columns)
+    full = _floor(source, rows, columns) - _ONSET * height - _margin(rows, columns)
+    part = np.clip((full - y) / (height + 0.1), 0, 1)
     return part * (2 - part)

@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable
 from typing import TypeVar
 
-from torch import Tensor
+import cv2
+import numpy as np
 
-from wisp.smoke.noise import resample_matrix
-from wisp.smoke.optics import coverage
+from wisp.smoke.layer import SmokeLayer, coverage
+from wisp.smoke.noise import Floats, Pixels, resize
 
 PLAIN = 0.12
 """The change of a pixel, as a part of the range, that is seen plainly (of smoke)."""
@@ -28,29 +29,20 @@ Drawn = TypeVar("Drawn")
 
 
 def prominence(
-    cover: Tensor, airlight: Tensor, scene: Tensor, level: float = PLAIN, *, darkens: bool = True
+    layer: SmokeLayer, scene: Floats, level: float = PLAIN, *, darkens: bool = True
 ) -> float:
-    """Part of ``scene`` [3, h, w] in [0, 1] that smoke changes by more than ``level`` of the range.
-
-    ``cover`` [H, W] is the smoke's opacity in [0, 1), ``airlight`` [3, H, W] in [-1, 1]. With
-    ``darkens=False`` only what it makes brighter counts.
-    """
-    rows, columns = scene.shape[-2:]
-    down = resample_matrix(cover.shape[-2], rows)
-    across = resample_matrix(cover.shape[-1], columns)
-    small, colour = (down @ part @ across.T for part in (cover, (airlight + 1) / 2))
-    change = colour - scene
-    change = change.abs() if darkens else change.clamp(min=0)
-    return coverage(small * change.mean(0), level)
+    """Part of ``scene`` [h, w, 3] in [0, 1] that ``layer`` changes by more than ``level`` of the
+    range. With ``darkens=False`` only what it makes brighter counts."""
+    cover, colour = (resize(part, *scene.shape[:2]) for part in (layer.opacity, layer.airlight))
+    change = (colour - scene).mean(-1)
+    change = np.abs(change) if darkens else np.maximum(change, 0)
+    return coverage(cover * change, level)
 
 
-def changed(before: Tensor, after: Tensor, level: float = PLAIN) -> float:
-    """Part of the pixels whose colour differs by more than ``level`` of the range in some channel.
-
-    ``before`` and ``after`` are uint8 [H, W, 3].
-    """
-    difference = (after.short() - before.short()).abs().amax(-1)
-    return float((difference > level * 255).double().mean())
+def changed(before: Pixels, after: Pixels, level: float = PLAIN) -> float:
+    """Part of the pixels [H, W, 3] whose colour differs by more than ``level`` of the range in some
+    channel."""
+    return coverage(cv2.absdiff(before, after).max(-1), level * 255)
 
 
 def drawn_until_seen(

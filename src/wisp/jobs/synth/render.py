@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -29,7 +29,7 @@ from wisp.jobs.synth.plan import (
 )
 from wisp.models import Rendered, SmokeModel, shipped_layers
 from wisp.rundir import RunDir, write_bytes
-from wisp.smoke import FAINT, LiftedLayer, add_lookalike, box_of, changed
+from wisp.smoke import FAINT, SmokeLayer, add_lookalike, changed, coverage
 
 _COVERED = 0.1
 _LATTICE_PX = 128
@@ -137,11 +137,11 @@ def write_negative(
         return []
     kind, seed = drawn
     changed = pixels.copy()
-    layers: Sequence[LiftedLayer] = ()
+    layers: Sequence[SmokeLayer] = ()
     if kind == "steam":
         own = model.layers(pixels, seed) if model is not None and seed % 3 == 0 else ()
         layers = own or shipped_layers()
-    _add_lookalike(kind, changed, seed, layers)
+    add_lookalike(kind, changed, seed, layers)
     image = Image.fromarray(changed)
     if repaint is not None:
         image = repaint(image)
@@ -156,14 +156,8 @@ def add_condition(config: SynthConfig, seed: int, pixels: NDArray[np.uint8]) -> 
     drawn = picture_condition(config, seed)
     if drawn is None:
         return None
-    _add_lookalike(drawn[0], pixels, drawn[1])
+    add_lookalike(drawn[0], pixels, drawn[1])
     return drawn[0]
-
-
-def _add_lookalike(
-    kind: str, pixels: NDArray[np.uint8], seed: int, layers: Sequence[LiftedLayer] = ()
-) -> None:
-    add_lookalike(kind, torch.from_numpy(pixels), torch.Generator().manual_seed(seed), layers)
 
 
 def _render_smoky(
@@ -209,8 +203,7 @@ def _lattice(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _visible(before: NDArray[np.uint8], rendered: Rendered) -> float:
     """Part of the pixels that the smoke changes plainly, from those of :func:`_lattice`
     ``before``."""
-    after = _lattice(rendered.pixels).copy()
-    return round(changed(torch.from_numpy(before), torch.from_numpy(after)), 6)
+    return round(changed(before, _lattice(rendered.pixels).copy()), 6)
 
 
 def _write_smoky(
@@ -229,10 +222,10 @@ def _write_smoky(
     box = None
     if job.model.exact_mask:
         write_bytes(job.out / photo.mask_file(copy, frame), encode_mask(rendered.mask))
-        box = box_of(torch.from_numpy(rendered.mask), _BOX_LEVEL * 255)
-    covered = np.count_nonzero(rendered.mask > _COVERED * 255)
+        box = _box_of(rendered.mask)
+    covered = coverage(rendered.mask, _COVERED * 255)
     measured = {
-        "coverage": round(covered / rendered.mask.size, 6),
+        "coverage": round(covered, 6),
         "mean_opacity": round(float(rendered.mask.mean()) / 255, 6),
         "box": None if box is None else list(box),
         "flat": rendered.flat,
@@ -242,6 +235,12 @@ def _write_smoky(
     return metadata_row(
         job.config, photo, photo.smoky_file(copy, frame), "smoky", **drawn, **measured
     )
+
+
+def _box_of(mask: NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
+    """(x, y, width, height) [px] around opacity above :data:`_BOX_LEVEL`; None if there is none."""
+    x, y, width, height = map(int, cv2.boundingRect((mask > _BOX_LEVEL * 255).view(np.uint8)))
+    return (x, y, width, height) if width else None
 
 
 def flat_count(rows: Sequence[Row]) -> int:

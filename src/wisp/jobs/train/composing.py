@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from wisp import losses, shipped
 from wisp.config import ComposingConfig
-from wisp.data import SmokePairs, StepLoader, seeded_generator
+from wisp.data import SmokePairs, StepLoader, derive_seed, seeded_generator
 from wisp.engine import Engine
 from wisp.jobs.train.adversarial import AdversarialTrainer
 from wisp.jobs.train.photos import Photos
@@ -27,7 +27,7 @@ from wisp.models.loading import shipped_layers
 from wisp.networks.backbone import Backbone
 from wisp.networks.composing import FeatureDiscriminator, SmokeAdder, Wish, palette_of
 from wisp.networks.lifter import STRIDE, LayerDecoder, compose, seen, take_apart
-from wisp.smoke import LiftedSmoke
+from wisp.smoke import Dice, LiftedSmoke
 
 LOSS_NAMES = (
     "adversarial_smoky", "adversarial_clean", "cycle", "lifted", "identity", "variety", "generator",
@@ -64,10 +64,10 @@ class ComposingTrainer(AdversarialTrainer):
     config: ComposingConfig
 
     def __init__(self, config: ComposingConfig, engine: Engine, backbone: Backbone) -> None:
-        self._smoke = LiftedSmoke(shipped_layers(), grid_px=config.size)
+        self._smoke = LiftedSmoke(shipped_layers())
         networks = Composing(backbone)
-        draws = seeded_generator(config.seed, "palette")
-        networks.clean_to_smoky.palette.copy_(palette_of(self._smoke, draws))
+        dice = Dice(derive_seed(config.seed, "palette"))
+        networks.clean_to_smoky.palette.copy_(palette_of(self._smoke, dice))
         super().__init__(config, engine, LOSS_NAMES, networks, _BETAS)
 
     def loader(self, photos: Photos, steps: int, workers: int) -> StepLoader[dict[str, Tensor]]:

@@ -18,12 +18,12 @@ from wisp.jobs.train.samples import Sampled, columns, silence_of
 from wisp.jobs.train.trainer import Batch, Trainer
 from wisp.networks.backbone import Backbone
 from wisp.networks.lifter import STRIDE, SmokeLifter, enlarged, take_apart
-from wisp.smoke import ProceduralSmoke, opacity
+from wisp.smoke import ProceduralSmoke
+from wisp.smoke.optics import opacity
 
 LOSS_NAMES = ("opacity", "airlight", "recomposition", "identity", "lifter")
 _BACKBONE_RATE = 0.2
 _DONORS = 16
-_SMALLEST_GRID_PX = 128
 
 
 class LayeredTrainer(Trainer):
@@ -55,9 +55,7 @@ class LayeredTrainer(Trainer):
     def loader(self, photos: Photos, steps: int, workers: int) -> StepLoader[dict[str, Tensor]]:
         """Crops of both domains, and the clean ones under procedural smoke."""
         self._donors = load_middle(photos.paths("smoky", "train")[:_DONORS], self.config)
-        # A grid no finer than the crops need: drawing the smoke would take as long as learning it.
-        smoke = ProceduralSmoke(grid_px=max(_SMALLEST_GRID_PX, self.config.size))
-        pairs = SmokePairs(photos.training_set(self.config), smoke)
+        pairs = SmokePairs(photos.training_set(self.config), ProceduralSmoke())
         return pairs.loader(self.step, steps, workers)
 
     def description(self) -> dict[str, Any]:

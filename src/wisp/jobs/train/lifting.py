@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from wisp import images
 from wisp.config import TrainConfig
-from wisp.data import BANK_FILE, Lift, derive_seed, seeded_generator, write_bank
+from wisp.data import BANK_FILE, Lift, derive_seed, write_bank
 from wisp.engine import Engine
 from wisp.errors import InputError
 from wisp.images import UnreadableImageError, to_tensor
@@ -21,7 +22,9 @@ from wisp.jobs.train.photos import Photo, Photos
 from wisp.networks.lifter import SmokeLifter, lift_steadily
 from wisp.progress import progress, say_once
 from wisp.rundir import RunDir, write_json
-from wisp.smoke import LiftedLayer, LiftedSmoke, coverage, opacity, smooth_airlight
+from wisp.smoke import LiftedSmoke, SmokeLayer, coverage, smooth_airlight
+from wisp.smoke.batches import add_to_batch
+from wisp.smoke.optics import opacity
 
 SUSPICIOUS_FILE = "suspicious.json"
 _HOSTS = 3
@@ -103,12 +106,13 @@ class _Judge:
     ) -> None:
         self.lifter, self.engine, self.hosts, self.seed = lifter, engine, hosts, seed
 
-    def lift(self, photo: Tensor) -> tuple[LiftedLayer, float]:
+    def lift(self, photo: Tensor) -> tuple[SmokeLayer, float]:
         """The smoke in ``photo`` [3, H, W] at half its size, and how far several looks agree."""
         with self.engine.autocast():
             found, agreement = lift_steadily(self.lifter, photo[None].to(self.engine.device))
-        density, airlight = (part.float().cpu()[0] for part in found)
-        return LiftedLayer(density[0], airlight), float(agreement)
+        density, airlight = (part.float().cpu()[0].numpy() for part in found)
+        light = np.ascontiguousarray(np.moveaxis(airlight, 0, -1))
+        return SmokeLayer(density[0], (light + 1) / 2), float(agreement)
 
     @torch.no_grad()
     def opacity(self, photo: Tensor) -> Tensor:
@@ -117,7 +121,7 @@ class _Judge:
             found = self.lifter(photo[None].to(self.engine.device))
         return opacity(found.density.float().cpu())[0, 0]
 
-    def score(self, layer: LiftedLayer, name: str) -> float:
+    def score(self, layer: SmokeLayer, name: str) -> float:
         """How much of ``layer`` is found again after it was laid over other photos, in [0, 1].
 
         The mean soft overlap (Dice) of the opacity that was laid and the one that is lifted.
@@ -126,7 +130,7 @@ class _Judge:
         found = []
         for number in range(_HOSTS):
             host = self.hosts[derive_seed(self.seed, "host", name, number) % len(self.hosts)]
-            made = smoke.add(host[None], seeded_generator(self.seed, "lay", name, number))
+            made = add_to_batch(smoke, host[None], derive_seed(self.seed, "lay", name, number))
             laid = F.avg_pool2d(opacity(made.density), 2)[0, 0]
             again = self.opacity(made.image[0])
             overlap = 2 * (laid * again).sum() / (laid.square() + again.square()).sum()

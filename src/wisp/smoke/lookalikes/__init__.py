@@ -1,6 +1,6 @@
 """What is taken for smoke and is none: steam, and faults of the camera.
 
-Each look-alike is a function of a :class:`~wisp.smoke.noise.Dice` and a picture uint8 [H, W, 3]
+Each look-alike is a function of a :class:`~wisp.smoke.noise.Dice` and a picture [H, W, 3]
 (and, for steam, of layers of real smoke). It changes the picture in place, in blocks of rows, so
 that a large one takes little memory. Sizes are fractions of the long side, so that a look-alike is
 the same at any resolution.
@@ -10,15 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
-from torch import Tensor
-
-from wisp.smoke.lifted import LiftedLayer
+from wisp.smoke.layer import SmokeLayer
 from wisp.smoke.lookalikes.camera import blur, fog_lens, lowlight, overexposed
 from wisp.smoke.lookalikes.steam import Steam, steam
-from wisp.smoke.noise import Dice
+from wisp.smoke.noise import Dice, Pixels
 
-_FAULTS: dict[str, Callable[[Dice, Tensor], None]] = {
+_FAULTS: dict[str, Callable[[Dice, Pixels], None]] = {
     "blur": blur,
     "lowlight": lowlight,
     "overexposed": overexposed,
@@ -28,15 +25,13 @@ LOOKALIKES = ("steam", *_FAULTS)
 """Their names: steam, and the faults of the camera."""
 
 
-def add_lookalike(
-    kind: str, pixels: Tensor, generator: torch.Generator, layers: Sequence[LiftedLayer]
-) -> None:
-    """Change ``pixels`` uint8 [H, W, 3] in place into the look-alike ``kind``.
+def add_lookalike(kind: str, pixels: Pixels, seed: int, layers: Sequence[SmokeLayer] = ()) -> None:
+    """Change ``pixels`` [H, W, 3] in place into the look-alike ``kind``.
 
     ``layers`` of real smoke lend steam their folds; nothing else uses them. A pure function of the
-    picture, the layers and the state of the CPU ``generator``.
+    picture, the layers and ``seed``.
     """
-    dice = Dice(generator)
+    dice = Dice(seed)
     if kind == "steam":
         steam(dice, pixels, layers)
     else:

@@ -10,14 +10,14 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from wisp.smoke.lifted import LiftedLayer, fill_plume, folded_window, folds_of
-from wisp.smoke.noise import GRID_PX, Dice, coordinates
-from wisp.smoke.optics import coverage, opacity
+from wisp.smoke.drawn import GridSmoke
+from wisp.smoke.layer import SmokeLayer, coverage
+from wisp.smoke.lifted import fill_plume, folded_window, folds_of
+from wisp.smoke.noise import Dice, Floats, Pixels, coordinates, upper
 from wisp.smoke.placement import SourceBox
-from wisp.smoke.procedural import GridSmoke, ambient_light
+from wisp.smoke.procedural import ambient_light, tint_of
 from wisp.smoke.visibility import drawn_until_seen, prominence
 
 STEAM_COVERAGE = (0.03, 0.35)
@@ -36,46 +36,42 @@ _ATTEMPTS = 12
 
 @dataclasses.dataclass(frozen=True)
 class Steam(GridSmoke):
-    """Steam that rises from one or two pots, a pure function of the generator and the picture.
+    """Steam that rises from one or two pots; ``layers`` of real smoke lend it their folds."""
 
-    ``layers`` of real smoke lend it their folds.
-    """
+    layers: Sequence[SmokeLayer]
 
-    layers: Sequence[LiftedLayer]
-    grid_px: int = GRID_PX
-
-    def _draw(self, dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[Tensor, Tensor]:
+    def drawn(self, dice: Dice, rows: int, columns: int, scene: Floats) -> SmokeLayer:
+        """See :meth:`GridSmoke.drawn`."""
         # The steam of a pot, near or far, just risen or spread through half the room.
         size = dice.log_uniform(0.8, _LARGEST)
         peak = min(STEAM_PEAK[1], dice.uniform(*STEAM_PEAK) / size**0.3)
-        airlight = _airlight(dice, scene)[:, None, None].expand(3, rows, columns) * 2 - 1
+        airlight = np.tile(_airlight(dice, scene), (rows, columns, 1))
         least, most = STEAM_COVERAGE
         folds = folds_of(folded_window(dice, self.layers))
 
         # Drawn anew, elsewhere, larger or smaller, until it can be seen and does not fill the view.
-        def draw() -> tuple[Tensor, Tensor, float]:
+        def draw() -> tuple[SmokeLayer, float]:
             nonlocal size
             tau = _rising(dice, folds, rows, columns, scene, size)
             if dice.coin(0.3):
                 tau = tau + 0.7 * _rising(dice, folds, rows, columns, scene, 0.7 * size)
-            tau = tau * (-math.log1p(-peak) / float(tau.max().clamp(min=1e-6)))
-            cover = opacity(tau)
-            covered = coverage(cover)
+            layer = SmokeLayer(tau * (-math.log1p(-peak) / max(float(tau.max()), 1e-6)), airlight)
+            covered = coverage(layer.opacity)
             size *= 1.25 if covered < least else 0.8 if covered > most else 1.0
-            return tau, cover, covered
+            return layer, covered
 
-        def shown(drawn: tuple[Tensor, Tensor, float]) -> float:
-            _, cover, covered = drawn
+        def shown(drawn: tuple[SmokeLayer, float]) -> float:
+            layer, covered = drawn
             if not least <= covered <= most:
                 return -math.inf
-            return prominence(cover, airlight, scene, _PLAIN_CHANGE, darkens=False)
+            return prominence(layer, scene, _PLAIN_CHANGE, darkens=False)
 
-        return drawn_until_seen(draw, shown, _PROMINENT, _ATTEMPTS)[0], airlight
+        return drawn_until_seen(draw, shown, _PROMINENT, _ATTEMPTS)[0]
 
 
 def _rising(
-    dice: Dice, folds: Tensor, rows: int, columns: int, scene: Tensor, size: float
-) -> Tensor:
+    dice: Dice, folds: Floats, rows: int, columns: int, scene: Floats, size: float
+) -> Floats:
     """Density [rows, columns] ≥ 0 of the steam of one pot, of order 1."""
     x, y = _place(dice, rows, columns, scene)
     right, bottom = columns / max(rows, columns), rows / max(rows, columns)
@@ -83,19 +79,19 @@ def _rising(
     height = _SOURCE_HEIGHT
     box = SourceBox((x - wide / 2) / right, (y - height) / bottom, wide / right, height / bottom)
     density = fill_plume(dice, folds, rows, columns, box).density
-    up = (y - coordinates(rows, columns)[1]).clamp(min=0) / tall
+    up = np.maximum(y - coordinates(rows, columns)[1], 0) / tall
     # It stays about as dense while it rises, and then is gone.
-    density = density * torch.exp(-(up**2)) * (1 + 1.2 * up)
+    density = density * (np.exp(-(up**2)) * (1 + 1.2 * up))
     # Relative to what all but half a percent of the picture stays below: one dense knot in a
     # plume would leave nothing of the rest.
-    top = float(torch.quantile(density, 0.995))
-    return (density / max(top, 1e-6)).clamp(max=1.3)
+    top = upper(density.ravel(), 0.995)
+    return np.minimum(density / max(top, 1e-6), 1.3)
 
 
-def _place(dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[float, float]:
+def _place(dice: Dice, rows: int, columns: int, scene: Floats) -> tuple[float, float]:
     """x, y of a pot: of six places the one with the darkest view above it, where steam shows."""
     right, bottom = columns / max(rows, columns), rows / max(rows, columns)
-    luminance = scene.mean(0)
+    luminance = scene.mean(-1)
     places: list[tuple[float, float, float]] = []
     for _ in range(6):
         across, down = dice.uniform(0.1, 0.9), dice.uniform(0.45, 0.95)
@@ -106,17 +102,17 @@ def _place(dice: Dice, rows: int, columns: int, scene: Tensor) -> tuple[float, f
     return x, y
 
 
-def _airlight(dice: Dice, scene: Tensor) -> Tensor:
+def _airlight(dice: Dice, scene: Floats) -> Floats:
     """The colour [3] in [0, 1] of steam: brighter than the scene, tinted a little as its light."""
     ambient = ambient_light(scene)
-    tint = (ambient / ambient.mean().clamp(min=0.05)).clamp(0.92, 1.08)
-    brightness = torch.lerp(ambient.mean(), torch.ones(()), dice.uniform(0.4, 0.9))
-    return (brightness * tint).clamp(max=1.0)
+    mean = float(ambient.mean())
+    brightness = mean + dice.uniform(0.4, 0.9) * (1 - mean)
+    return np.minimum(brightness * tint_of(ambient, 0.92, 1.08), 1.0)
 
 
-def steam(dice: Dice, pixels: Tensor, layers: Sequence[LiftedLayer]) -> None:
-    """Steam over ``pixels`` uint8 [H, W, 3], in place, with the folds of ``layers``; it makes no
-    pixel darker."""
-    before = pixels.clone()
-    Steam(layers).layer(pixels, dice.generator).apply(pixels, keep_density=False)
-    torch.maximum(pixels, before, out=pixels)
+def steam(dice: Dice, pixels: Pixels, layers: Sequence[SmokeLayer]) -> None:
+    """Steam over ``pixels`` [H, W, 3], in place, with the folds of ``layers``; it makes no pixel
+    darker."""
+    before = pixels.copy()
+    Steam(layers).layer(pixels, dice).lay(pixels)
+    np.maximum(pixels, before, out=pixels)
