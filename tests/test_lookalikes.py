@@ -70,12 +70,15 @@ def test_another_seed_is_another_picture(kind):
 
 
 @pytest.mark.parametrize("kind", ["steam", "blur", "overexposed", "fog-lens"])
-@pytest.mark.parametrize("seed", range(4))
-def test_a_look_alike_is_the_same_at_any_resolution(kind, seed):
-    small = room(seed, 96, 128)
-    large = small.repeat(4, 0).repeat(4, 1)
-    alike = changed(kind, large, seed).reshape(96, 4, 128, 4, 3).mean((1, 3))
-    assert np.abs(alike - changed(kind, small, seed)).mean() < 3
+def test_a_look_alike_is_the_same_at_any_resolution(kind):
+    differences = []
+    for seed in range(20):
+        small = room(seed, 96, 128)
+        large = small.repeat(4, 0).repeat(4, 1)
+        alike = changed(kind, large, seed).reshape(96, 4, 128, 4, 3).mean((1, 3))
+        differences.append(np.abs(alike - changed(kind, small, seed)).mean())
+    # Now and then steam is just seen at one size, and drawn anew at the other.
+    assert np.quantile(differences, 0.9) < 2
 
 
 @pytest.mark.parametrize("kind", NAMES)

@@ -156,13 +156,14 @@ def test_memory_beyond_the_photo_is_bounded():
     """Six megapixels: blocks of rows, never a float copy of the picture (72 MB)."""
     model = load("procedural")
     image = np.zeros((2000, 3000, 3), np.uint8)
+    model.render(image.copy(), 1.0, seed=0)  # noise is made once
     tracemalloc.start()  # arrays of numpy and of OpenCV count
     try:
         model.render(image, 1.0, seed=0)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert 6e6 < peak < 40e6  # the mask alone has six
+    assert 6e6 < peak < 25e6  # the mask alone has six
 
 
 # --- CycleGAN on photos of any size

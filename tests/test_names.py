@@ -117,7 +117,9 @@ def test_a_data_set_below_a_folder_called_images_is_doubted(tmp_path, capsys):
 
 texts = st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1)
 parts = texts.map(lambda t: os.fsdecode(t.encode()[:255])).filter(lambda t: t not in (".", ".."))
-bytes_ = st.binary(min_size=1, max_size=255).filter(lambda b: not {0, 47} & set(b))
+bytes_ = st.binary(min_size=1, max_size=255).filter(
+    lambda b: not {0, 47} & set(b) and b not in (b".", b"..")
+)
 named = st.lists(parts | bytes_.map(os.fsdecode), min_size=1, max_size=3).map("/".join)
 
 

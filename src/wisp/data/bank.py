@@ -22,6 +22,7 @@ from PIL import Image
 from wisp.errors import InputError
 from wisp.rundir import ZIP_ERRORS, atomic_file
 from wisp.smoke import SmokeLayer, density_of
+from wisp.smoke.noise import Pixels
 
 BANK_FILE = "layers.zip"
 """What the bank is called in a run of ``wisp train --model layered``."""
@@ -30,7 +31,8 @@ _INDEX = "index.json"
 _QUALITY = 90
 _MAX_LAYERS = 100_000
 _MAX_BYTES = 8 << 20
-_KEPT = 128
+_KEPT = 1024
+_DENSITIES = density_of(np.minimum(np.arange(256, dtype=np.float32) / 255, np.float32(0.995)))
 _SMALLEST_PX = 8
 
 
@@ -74,12 +76,18 @@ def encode_layer(layer: SmokeLayer) -> bytes:
 
 def decode_layer(data: bytes) -> SmokeLayer:
     """What :func:`encode_layer` wrote, to 8 bits; PIL's errors or ValueError if it is none."""
+    return _layer_of(_decode(data))
+
+
+def _decode(data: bytes) -> Pixels:
     rgba = np.asarray(Image.open(io.BytesIO(data), formats=["WEBP"]).convert("RGBA"))
     if min(rgba.shape[:2]) < _SMALLEST_PX:
         raise ValueError(f"{rgba.shape[1]} x {rgba.shape[0]} px are too few")
-    picture = rgba.astype(np.float32) / 255
-    density = density_of(np.minimum(picture[..., 3], np.float32(0.995)))
-    return SmokeLayer(density, np.ascontiguousarray(picture[..., :3]))
+    return rgba
+
+
+def _layer_of(rgba: Pixels) -> SmokeLayer:
+    return SmokeLayer(_DENSITIES[rgba[..., 3]], rgba[..., :3] / np.float32(255))
 
 
 def write_bank(path: Path, lifts: Sequence[Lift]) -> None:
@@ -114,7 +122,7 @@ class LayerBank(Sequence[SmokeLayer]):
             ) from None
         if not self.rows:
             raise InputError(f"{self.path}: holds no layers; train on more or denser smoke")
-        self._decoded: dict[int, SmokeLayer] = {}
+        self._decoded: dict[int, Pixels] = {}
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[LayerBank], tuple[Path]]:
@@ -144,11 +152,11 @@ class LayerBank(Sequence[SmokeLayer]):
             raise IndexError(number)
         number %= len(self)
         with self._lock:  # the threads of `wisp synth` share a bank
-            layer = self._decoded.get(number)
-        if layer is not None:
-            return layer
+            rgba = self._decoded.get(number)
+        if rgba is not None:
+            return _layer_of(rgba)
         try:
-            layer = decode_layer(self._data[number])
+            rgba = _decode(self._data[number])
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             raise InputError(
                 f"{self.path}: its layer {self.rows[number]['name']} is damaged ({error})"
@@ -156,8 +164,8 @@ class LayerBank(Sequence[SmokeLayer]):
         with self._lock:
             if len(self._decoded) >= _KEPT:  # the whole of a large bank need not be in memory
                 del self._decoded[next(iter(self._decoded))]
-            self._decoded[number] = layer
-        return layer
+            self._decoded[number] = rgba
+        return _layer_of(rgba)
 
     def __iter__(self) -> Iterator[SmokeLayer]:
         return (self[number] for number in range(len(self)))

@@ -29,7 +29,7 @@ from wisp.networks.lifter import LayerDecoder, inside, mirrored, seen
 from wisp.networks.weights import weights_of
 from wisp.smoke import Dice, RandomSmoke, SmokeLayer, opacity
 from wisp.smoke.layer import scene_of, thumbnail
-from wisp.smoke.noise import Pixels, rows_of
+from wisp.smoke.noise import Pixels
 from wisp.smoke.optics import density_of, take_off
 from wisp.smoke.visibility import (
     LARGE,
@@ -39,7 +39,6 @@ from wisp.smoke.visibility import (
     prominence,
 )
 
-_BLOCK_ROWS = 128
 _AIRLIGHT_ERROR = 0.3
 """Of F, as a part of what scenes vary by."""
 _LENT = 3
@@ -143,19 +142,14 @@ class ComposedModel(DrawnModel):
 def _take_off(pixels: Pixels, layer: SmokeLayer) -> None:
     """The scene behind ``layer`` over ``pixels`` [H, W, 3], in place, in blocks of rows."""
     height, width = pixels.shape[:2]
-    small = thumbnail(pixels, *layer.density.shape).astype(np.float32) / 255
+    small = thumbnail(pixels, *layer.density.shape).astype(np.float32)
     clear = np.exp(-2 * layer.density)
     mean = np.tensordot(clear, small, 2) / clear.sum()
-    for top in range(0, height, _BLOCK_ROWS):
-        bottom = min(height, top + _BLOCK_ROWS)
-        tau, airlight = (
-            rows_of(part, height, width, top, bottom) for part in (layer.density, layer.airlight)
-        )
-        cover = opacity(np.maximum(tau, 0))[..., None]
+    for window, tau, light in layer.blocks(height, width, finer=False):
         scene = take_off(
-            pixels[top:bottom] / np.float32(255), cover, airlight, mean, _AIRLIGHT_ERROR
+            pixels[window].astype(np.float32), opacity(tau)[..., None], light, mean, _AIRLIGHT_ERROR
         )
-        pixels[top:bottom] = np.clip(np.rint(scene * 255), 0, 255)
+        pixels[window] = np.clip(np.rint(scene), 0, 255)
 
 
 def load_composing(

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from wisp.smoke.drawn import GridSmoke, RandomSmoke
 from wisp.smoke.layer import BACKDROP_BLUR, DETAIL_PX, SCENE, SmokeLayer, detail_tile
-from wisp.smoke.noise import Dice, cell_px
-from wisp.smoke.optics import add_smoke, opacity
+from wisp.smoke.noise import Dice, Floats
+from wisp.smoke.optics import opacity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,31 +38,30 @@ def add_to_batch(
     if count == 0:
         return SmokyBatch(clean, clean[:, :1], clean)
     with torch.no_grad():
-        clean, dice = clean.detach().float(), Dice(seed)
-        layers = [layer.fitted(height, width) for layer in _drawn(smoke, clean, dice)]
-        device, side = clean.device, cell_px(height, width)
-        tau, light = (
-            torch.from_numpy(np.stack(parts)).to(device)
-            for parts in (
-                [layer.density[None] for layer in layers],
-                [layer.airlight for layer in layers],
-            )
-        )
-        tau = _enlarged(tau, side, height, width, smooth=True)
-        finer = detail_tile(side * max(layers[0].density.shape))
-        if finer is not None:
-            tile = torch.from_numpy(finer[:DETAIL_PX, :DETAIL_PX]).to(device)
-            tau *= torch.stack([_window(tile, *layer.place, height, width) for layer in layers])
-        factor = torch.as_tensor(strength, dtype=torch.float32, device=device)
-        density = tau * factor.reshape(-1, 1, 1, 1)
-        airlight = _enlarged(light.movedim(-1, 1) * 2 - 1, side, height, width)
-        scatter = torch.tensor([layer.scatter for layer in layers], device=device)
-        image = clean
-        if scatter.any():
-            grid = layers[0].density.shape
-            behind = _enlarged(_backdrop(clean, *grid), side, height, width)
-            image = clean.lerp(behind, opacity(density) * scatter.view(-1, 1, 1, 1))
-        return SmokyBatch(add_smoke(image, density, airlight), density, airlight)
+        clean, dice, device = clean.detach().float(), Dice(seed), clean.device
+        fitted = [layer.fitted(height, width) for layer in _drawn(smoke, clean, dice)]
+        layers, side = [layer for layer, _ in fitted], fitted[0][1]
+        factor = torch.as_tensor(strength, dtype=torch.float32, device=device).reshape(-1, 1, 1, 1)
+        grid = factor * _stacked([layer.density[None] for layer in layers], device)
+        light = _stacked([layer.airlight for layer in layers], device).movedim(-1, 1) * 2 - 1
+        density = _enlarged(grid, side, height, width, smooth=True)
+        tile = detail_tile(max(height, width))
+        if tile is not None:
+            finer = torch.from_numpy(tile[:DETAIL_PX, :DETAIL_PX]).to(device)
+            density *= torch.stack([_window(finer, *one.place, height, width) for one in layers])
+        airlight = glow = _enlarged(light, side, height, width)
+        scatter = torch.tensor([layer.scatter for layer in layers], device=device).view(-1, 1, 1, 1)
+        cover = opacity(density)
+        if scatter.any():  # as SmokeLayer.glow says
+            share = scatter * torch.exp(-grid)
+            seen = (light + share * _backdrop(clean, *grid.shape[2:])) / (1 + share)
+            glow = _enlarged(seen, side, height, width)
+            cover = 1 - (1 - cover) * (1 - scatter * cover)
+        return SmokyBatch(clean.lerp(glow, cover), density, airlight)
+
+
+def _stacked(parts: list[Floats], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.stack(parts)).to(device)
 
 
 def _drawn(smoke: RandomSmoke, clean: Tensor, dice: Dice) -> list[SmokeLayer]:
@@ -76,13 +75,13 @@ def _drawn(smoke: RandomSmoke, clean: Tensor, dice: Dice) -> list[SmokeLayer]:
 
 
 def _enlarged(grid: Tensor, side: int, height: int, width: int, smooth: bool = False) -> Tensor:
-    """``grid`` [B, C, h, w], ``side`` times as large, cut to [B, C, height, width]; see
-    :func:`wisp.smoke.noise.smoothed`."""
+    """``grid`` [B, C, h, w], ``side`` times as large, cut to [B, C, height, width]: as
+    :func:`wisp.smoke.noise.magnified` makes it."""
     if side == 1:
         return grid
     large = F.interpolate(grid, scale_factor=side, mode="bilinear", align_corners=False)
     if smooth:
-        reach = side // 2
+        reach = (side - 1) // 2
         padded = F.pad(large, (reach, reach, reach, reach), mode="replicate")
         large = F.avg_pool2d(padded, 2 * reach + 1, stride=1)
     return large[..., :height, :width]

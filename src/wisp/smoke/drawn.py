@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 
 from wisp.smoke.layer import SmokeLayer, scene_of
-from wisp.smoke.noise import Dice, Floats, Pixels, grid_shape
+from wisp.smoke.noise import MOST_CELLS, Dice, Floats, Pixels, grid_shape
 from wisp.smoke.placement import SourceBox, mobility
 
 
@@ -32,14 +32,21 @@ def _finished(drawn: SmokeLayer, dice: Dice) -> SmokeLayer:
 class GridSmoke(RandomSmoke):
     """Random smoke of which a picture decides no more than size and light."""
 
+    @property
+    def cells(self) -> int:
+        """Along the long side of its grid, at most."""
+        return MOST_CELLS
+
     def draw(self, pixels: Pixels, dice: Dice) -> SmokeLayer:
         """As :meth:`drawn` draws it, on the smoke grid of the picture."""
-        return self.drawn(dice, *grid_shape(*pixels.shape[:2]), scene_of(pixels))
+        height, width = pixels.shape[:2]
+        return self.drawn(dice, *grid_shape(height, width, self.cells), scene_of(pixels))
 
     def over(self, scene: Floats, height: int, width: int, dice: Dice) -> SmokeLayer:
         """As :meth:`layer`, for a picture of which only its size [px] and :func:`scene_of` are at
         hand."""
-        return _finished(self.drawn(dice, *grid_shape(height, width), scene), dice)
+        shape = grid_shape(height, width, self.cells)
+        return _finished(self.drawn(dice, *shape, scene), dice)
 
     @abc.abstractmethod
     def drawn(self, dice: Dice, rows: int, columns: int, scene: Floats) -> SmokeLayer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import math
 from collections.abc import Callable, Iterator
 
 import cv2
@@ -83,85 +84,94 @@ class SmokeLayer:
         [H, W] if it is to be kept.
 
         Beer-Lambert, t = exp(-s·τ), I' = t·I + (1 - t)·A; bit for bit the picture where s·τ is 0.
-        Memory beyond the results is a few megabytes.
+        Scattering smoke shows I + c·(1 - t)·(B - I) in place of I, B being I blurred. Memory beyond
+        the results is a few megabytes.
         """
         height, width = pixels.shape[:2]
         mask = np.zeros((height, width), np.uint8)
         kept = np.zeros((height, width), np.float32) if keep_density else None
-        grid = self.fitted(height, width)
-        behind = None
-        if self.scatter:
-            behind = blur(thumbnail(pixels, *grid.density.shape), BACKDROP_BLUR)
-        light = (grid.airlight * 255 + 0.5).astype(np.uint8)
-        side = cell_px(height, width)
-        for cells, window in _blocks(grid.density, side, height, width):
-            tau = grid._tau(cells, window, side)
+        seen = dataclasses.replace(self, airlight=self.glow(pixels, strength))
+        for window, tau, light in seen.blocks(height, width):
             if kept is not None:
                 kept[window] = strength * tau
             clear = cv2.exp(-strength * tau)
-            cover = 1 - clear
             mask[window] = cv2.convertScaleAbs(clear, alpha=-255, beta=255)
-            seen: Floats = pixels[window]
-            if behind is not None:
-                back = enlarged(behind, side, cells)[: len(tau), : tau.shape[1]]
-                lost = self.scatter * cover
-                seen = cv2.blendLinear(seen, back, 1 - lost, lost)
-            over = enlarged(light, side, cells)[: len(tau), : tau.shape[1]]
-            pixels[window] = cv2.blendLinear(seen, over, clear, cover)
+            if self.scatter:
+                clear = clear * (1 - self.scatter + self.scatter * clear)
+            pixels[window] = cv2.blendLinear(pixels[window], light, clear, 1 - clear)
         return mask, kept
 
-    def fitted(self, height: int, width: int) -> SmokeLayer:
-        """This layer on the smoke grid of a picture of ``height`` x ``width`` px, in its range."""
-        shape = grid_shape(height, width)
+    def glow(self, pixels: Pixels, strength: float) -> Floats:
+        """What is seen in place of the scene, [h, w, 3] in [0, 1]: the airlight, and the light of
+        the scene that scatters.
+
+        G of I' = w·I + (1 - w)·G, w = t·(1 - c·(1 - t)): G = (A + c·t·B) / (1 + c·t). It varies as
+        slowly as the smoke and the blurred scene B do.
+        """
+        if not self.scatter:
+            return self.airlight
+        rows, columns = self.density.shape
+        behind = blur(thumbnail(pixels, rows, columns), BACKDROP_BLUR) / np.float32(255)
+        share = (self.scatter * np.exp(-strength * self.density))[..., None]
+        return (self.airlight + share * behind) / (1 + share)
+
+    def fitted(self, height: int, width: int) -> tuple[SmokeLayer, int]:
+        """This layer on a grid of a picture of ``height`` x ``width`` px, in its range, and the
+        side [px] of its cells."""
+        most = max(self.density.shape)
+        shape = grid_shape(height, width, most)
         density = np.maximum(resize(self.density, *shape), 0)
-        return dataclasses.replace(
-            self, density=density, airlight=np.clip(resize(self.airlight, *shape), 0, 1)
-        )
+        airlight = np.clip(resize(self.airlight, *shape), 0, 1)
+        fitted = dataclasses.replace(self, density=density, airlight=airlight)
+        return fitted, cell_px(height, width, most)
 
-    def _tau(self, cells: Slices, window: Slices, side: int) -> Floats:
-        """τ of the pixels in ``window``, those of ``cells``, whose sides are ``side`` px."""
-        rows, columns = window
-        block = enlarged(self.density, side, cells, smooth=True)
-        tau = block[: rows.stop - rows.start, : columns.stop - columns.start]
-        long_side = side * max(self.density.shape)
-        detail = detail_tile(long_side)
-        if detail is not None:
-            top, left = (int(part * DETAIL_PX) for part in self.place)
-            top = (top + rows.start + round(self.risen * long_side)) % DETAIL_PX
-            left = (left + columns.start) % DETAIL_PX
-            tau = tau * detail[top : top + len(tau), left : left + tau.shape[1]]
-        return tau
+    def blocks(
+        self, height: int, width: int, finer: bool = True
+    ) -> Iterator[tuple[Slices, Floats, Pixels]]:
+        """Blocks of a picture's pixels that hold all smoke: where, τ [h, w], with detail ``finer``
+        than the grid, and airlight [h, w, 3] in 255ths."""
+        grid, side = self.fitted(height, width)
+        detail = detail_tile(max(height, width)) if finer else None
+        light = (255 * grid.airlight + 0.5).astype(np.uint8)
+        top, left = (int(place * DETAIL_PX) for place in self.place)
+        top += round(self.risen * max(height, width))
+        for cells in _blocks(grid.density, side):
+            rows, columns = (
+                slice(part.start * side, min(part.stop * side, most))
+                for part, most in zip(cells, (height, width), strict=True)
+            )
+            own = slice(rows.stop - rows.start), slice(columns.stop - columns.start)
+            tau = enlarged(grid.density, side, cells, smooth=True)[own]
+            if detail is not None:
+                down, across = (top + rows.start) % DETAIL_PX, (left + columns.start) % DETAIL_PX
+                tau = tau * detail[down : down + len(tau), across : across + tau.shape[1]]
+            yield (rows, columns), tau, enlarged(light, side, cells)[own]
 
 
-def _blocks(density: Floats, side: int, height: int, width: int) -> Iterator[tuple[Slices, Slices]]:
-    """Blocks of cells that hold all smoke, and the pixels of each."""
+def _blocks(density: Floats, side: int) -> Iterator[Slices]:
+    """Blocks of cells of ``side`` px that hold all smoke."""
     left, top, across, down = cv2.boundingRect((density > 0).view(np.uint8))
-    if not across:
-        return
     ranges = []
     for first, count, cells, most_px in zip(
         (top, left), (down, across), density.shape, _BLOCK_PX, strict=True
     ):
-        start, stop = max(0, first - REACH), min(cells, first + count + REACH)
+        start, stop = max(0, first - REACH), min(cells, first + count + REACH) if count else 0
         step = max(1, most_px // side)
         ranges.append([slice(at, min(stop, at + step)) for at in range(start, stop, step)])
-    for rows, columns in itertools.product(*ranges):
-        yield (
-            (rows, columns),
-            (
-                slice(rows.start * side, min(rows.stop * side, height)),
-                slice(columns.start * side, min(columns.stop * side, width)),
-            ),
-        )
+    yield from itertools.product(*ranges)
 
 
-@functools.lru_cache(maxsize=8)
 def detail_tile(long_side_px: int) -> Floats | None:
     """What the density of a picture is multiplied by, about 1, ≥ 0: texture finer than the grid.
 
     It repeats every 512 px and is as large as a block at any place. None where the picture is too
-    small to show any. Shared, do not write to it.
+    small to show any. Shared, do not write to it. One serves pictures of about the same size.
     """
+    return _detail_tile(round(2 ** (round(4 * math.log2(long_side_px)) / 4)))
+
+
+@functools.lru_cache(maxsize=16)
+def _detail_tile(long_side_px: int) -> Floats | None:
     change = np.zeros((DETAIL_PX, DETAIL_PX), np.float32)
     for octave, (cells, amount) in enumerate(_DETAIL):
         # Shown only as far as the picture can: two pixels per cell, faded in.

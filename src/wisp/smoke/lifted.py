@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 
 from wisp.smoke.drawn import PlaceableSmoke
-from wisp.smoke.fields import Field, texture
+from wisp.smoke.fields import Field
 from wisp.smoke.layer import SmokeLayer, coverage, density_of, mix
-from wisp.smoke.noise import Dice, Floats, blur, fbm, resize, warp
+from wisp.smoke.noise import FEWER_CELLS, MOST_CELLS, Dice, Floats, blur, fbm, resize, warp
 from wisp.smoke.placement import SourceBox, rising_plume
 from wisp.smoke.procedural import MIN_COVERAGE, SOURCE_DENSITY, ambient_light, tint_of
 from wisp.smoke.shading import shading
@@ -33,7 +33,7 @@ from wisp.smoke.visibility import (
 
 _VISIBLE = 0.12
 _FAR = (0.3, 0.7)
-_WINDOW = (240, 160)
+_WINDOW = (120, 80)
 """Rows and columns of a layer's piece that is laid into a plume."""
 
 
@@ -104,8 +104,8 @@ def stir(dice: Dice, layer: SmokeLayer, strength: float) -> SmokeLayer:
 
 def shade(dice: Dice, layer: SmokeLayer) -> SmokeLayer:
     """The layer with the folds of its own density, and fainter ones of noise, lit from one side."""
-    rows, columns = layer.density.shape
-    folds = texture(dice, rows, columns, dice.log_uniform(3.0, 8.0))
+    cells, billow = dice.log_uniform(3.0, 8.0), dice.coin(0.5)
+    folds = fbm(dice, *layer.density.shape, cells=cells, billow=billow)
     relief = 0.1 * layer.opacity * (1 + dice.uniform(0.0, 0.1) * folds)
     gain = shading(dice, Field(layer.density, relief), dice.uniform(-1.0, 1.0))
     return SmokeLayer(layer.density, np.clip(layer.airlight * gain[..., None], 0, 1))
@@ -145,6 +145,11 @@ class LiftedSmoke(PlaceableSmoke):
     distant: float = SMALL_SHARE
     shaded: bool = True
     source: SourceBox | None = None
+
+    @property
+    def cells(self) -> int:
+        """Few, but for a plume, which begins in a box that may be small."""
+        return FEWER_CELLS if self.source is None else MOST_CELLS
 
     def rising_from(self, source: SourceBox) -> LiftedSmoke:
         """The same layers, each laid into a plume that rises from ``source``."""

@@ -21,14 +21,17 @@ Floats = NDArray[Any]  # OpenCV's annotations know no float32
 Pixels = NDArray[np.uint8]
 """A picture of 8 bits."""
 
-GRID_PX = 384
+MOST_CELLS = 384
 """Cells along the long side of a grid, at most."""
+FEWER_CELLS = 192
+"""As many for smoke that has no finer folds: that of real photos, which R lifts in small."""
 REACH = 2
 """Cells within which a pixel depends on the grid."""
 _TILE_CELLS = 24
 _TILE_SEED = 1985
 _GAIN = 0.55
 _MOST_OCTAVES = 6
+_LINES_PX = 4
 _BLUR_CELLS = 2.5
 
 
@@ -76,14 +79,16 @@ class Dice:
         return self._random.random(shape, np.float32)
 
 
-def cell_px(height: int, width: int) -> int:
-    """Side [px] of a cell of the smoke grid of a picture of ``height`` x ``width`` px."""
-    return -(-max(height, width) // GRID_PX)
+def cell_px(height: int, width: int, most: int = MOST_CELLS) -> int:
+    """Side [px] of a cell of the smoke grid of a picture of ``height`` x ``width`` px, which has
+    at most ``most`` along its long side."""
+    side = -(-max(height, width) // most)
+    return side if side <= 2 * _LINES_PX else -(-side // _LINES_PX) * _LINES_PX
 
 
-def grid_shape(height: int, width: int) -> tuple[int, int]:
+def grid_shape(height: int, width: int, most: int = MOST_CELLS) -> tuple[int, int]:
     """Rows and columns of the smoke grid; the last of them may reach over the picture's border."""
-    side = cell_px(height, width)
+    side = cell_px(height, width, most)
     return -(-height // side), -(-width // side)
 
 
@@ -106,14 +111,20 @@ def resize(field: Floats, rows: int, columns: int) -> Floats:
     return cv2.resize(field, (columns, rows), interpolation=how)
 
 
-def smoothed(field: Floats, side: int) -> Floats:
-    """``field`` whose cells were enlarged to ``side`` px by straight lines, without their bends.
+def magnified(field: Floats, side: int, smooth: bool = False) -> Floats:
+    """``field`` [h, w, …], ``side`` times as large, by straight lines.
 
-    Means over a cell make quadratic B-splines of the lines: straight ones stay, what is ≥ 0 stays
-    so, and what is 0 becomes more only next to what is not.
+    If ``smooth``, without their bends: means over about a cell make quadratic B-splines of the
+    lines. Straight ones stay, what is ≥ 0 stays so, and what is 0 becomes more only next to what is
+    not. Of cells larger than 8 px, lines of 4 px join points of the curve.
     """
-    width = side // 2 * 2 + 1
-    return cv2.blur(field, (width, width), borderType=cv2.BORDER_REPLICATE)
+    steps = side // _LINES_PX if smooth and side > 2 * _LINES_PX else side
+    rows, columns = field.shape[:2]
+    large = resize(field, steps * rows, steps * columns)
+    if smooth and side > 1:
+        width = (steps - 1) // 2 * 2 + 1
+        large = cv2.blur(large, (width, width), borderType=cv2.BORDER_REPLICATE)
+    return resize(large, side * rows, side * columns)
 
 
 Slices = tuple[slice, slice]
@@ -121,7 +132,7 @@ Slices = tuple[slice, slice]
 
 def enlarged(field: Floats, side: int, cells: Slices, smooth: bool = False) -> Floats:
     """The part ``cells`` (rows, columns) of ``field`` [h, w, …], ``side`` times as large: exactly
-    as of the whole; see :func:`smoothed`."""
+    as :func:`magnified` makes it of the whole."""
     if side == 1:
         return field[cells]
     around, own = [], []
@@ -129,9 +140,7 @@ def enlarged(field: Floats, side: int, cells: Slices, smooth: bool = False) -> F
         start, stop = max(0, part.start - REACH), min(count, part.stop + REACH)
         around.append(slice(start, stop))
         own.append(slice((part.start - start) * side, (part.stop - start) * side))
-    piece = field[tuple(around)]
-    large = resize(piece, side * piece.shape[0], side * piece.shape[1])
-    return (smoothed(large, side) if smooth else large)[tuple(own)]
+    return magnified(field[tuple(around)], side, smooth)[tuple(own)]
 
 
 def rows_of(field: Floats, height: int, width: int, top: int, bottom: int) -> Floats:

@@ -13,7 +13,7 @@ import dataclasses
 import numpy as np
 
 from wisp.smoke.fields import Field
-from wisp.smoke.noise import GRID_PX, Dice, Floats, coordinates, fbm, noise_at, read
+from wisp.smoke.noise import MOST_CELLS, Dice, Floats, coordinates, fbm, noise_at, read
 
 # Above the floor a plume comes to its full density within so much of its box.
 _ONSET = 0.5
@@ -120,7 +120,7 @@ def _margin(rows: int, columns: int) -> float:
     that reach two cells far, and their last cell may reach over the picture's border.
     """
     long_side = max(rows, columns)
-    return (3 if long_side > GRID_PX // 2 else 1) / long_side
+    return (3 if long_side > MOST_CELLS // 2 else 1) / long_side
 
 
 def _noise_in(

@@ -42,7 +42,8 @@ def prominence(
 def changed(before: Pixels, after: Pixels, level: float = PLAIN) -> float:
     """Part of the pixels [H, W, 3] whose colour differs by more than ``level`` of the range in some
     channel."""
-    return coverage(cv2.absdiff(before, after).max(-1), level * 255)
+    red, green, blue = cv2.split(cv2.absdiff(before, after))
+    return coverage(cv2.max(cv2.max(red, green), blue), level * 255)
 
 
 def drawn_until_seen(

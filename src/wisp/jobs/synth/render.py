@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -289,16 +290,15 @@ def metadata_row(
 def encode_mask(mask: NDArray[np.uint8]) -> bytes:
     """An opacity mask uint8 [H, W] as PNG, compressed quickly rather than tightly.
 
-    Opacity changes slowly: the difference to the pixel above always predicts it well, and what is
-    left are runs. Pillow would try five filters on every row, which takes twice as long as this.
+    Opacity changes slowly: the difference to the pixel above always predicts it well. Pillow would
+    try five filters on every row, and zlib takes three times as long as Intel's ISA-L.
     """
     height, width = mask.shape
     lines = np.empty((height, width + 1), np.uint8)
     lines[:, 0] = _PNG_FILTER_UP
     lines[0, 1:] = mask[0]
     np.subtract(mask[1:], mask[:-1], out=lines[1:, 1:])
-    packer = zlib.compressobj(level=1, strategy=zlib.Z_RLE)
-    pixels = packer.compress(lines.data) + packer.flush()
+    pixels = isal_zlib.compress(lines.data, 1)
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)  # 8 bit grey, not interlaced
     chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from wisp.smoke.noise import (
-    GRID_PX,
+    MOST_CELLS,
     Dice,
     Floats,
     Pixels,
@@ -158,7 +158,7 @@ def reduced_light(pixels: Pixels, factor: int) -> Floats:
 
 def _reduced(pixels: Pixels) -> tuple[Floats, int]:
     """The light of a picture in small, and by what it is smaller."""
-    factor = -(-max(pixels.shape) // GRID_PX)
+    factor = -(-max(pixels.shape) // MOST_CELLS)
     return reduced_light(pixels, factor), factor
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from wisp.smoke.drawn import GridSmoke
 from wisp.smoke.layer import SmokeLayer, coverage
 from wisp.smoke.lifted import fill_plume, folded_window, folds_of
-from wisp.smoke.noise import Dice, Floats, Pixels, coordinates, upper
+from wisp.smoke.noise import FEWER_CELLS, Dice, Floats, Pixels, coordinates, upper
 from wisp.smoke.placement import SourceBox
 from wisp.smoke.procedural import ambient_light, tint_of
 from wisp.smoke.visibility import drawn_until_seen, prominence
@@ -40,12 +40,17 @@ class Steam(GridSmoke):
 
     layers: Sequence[SmokeLayer]
 
+    @property
+    def cells(self) -> int:
+        """Few: it is soft."""
+        return FEWER_CELLS
+
     def drawn(self, dice: Dice, rows: int, columns: int, scene: Floats) -> SmokeLayer:
         """See :meth:`GridSmoke.drawn`."""
         # The steam of a pot, near or far, just risen or spread through half the room.
         size = dice.log_uniform(0.8, _LARGEST)
         peak = min(STEAM_PEAK[1], dice.uniform(*STEAM_PEAK) / size**0.3)
-        airlight = np.tile(_airlight(dice, scene), (rows, columns, 1))
+        airlight = np.full((rows, columns, 3), _airlight(dice, scene), np.float32)
         least, most = STEAM_COVERAGE
         folds = folds_of(folded_window(dice, self.layers))
 
@@ -84,7 +89,7 @@ def _rising(
     density = density * (np.exp(-(up**2)) * (1 + 1.2 * up))
     # Relative to what all but half a percent of the picture stays below: one dense knot in a
     # plume would leave nothing of the rest.
-    top = upper(density.ravel(), 0.995)
+    top = upper(density[::2, ::2].ravel(), 0.995)
     return np.minimum(density / max(top, 1e-6), 1.3)
 
 
