@@ -61,8 +61,8 @@ def recode(photos: Path, out: Path, workers: int) -> None:
 def synthesise(photos: Path, out: Path, workers: int, model: str) -> None:
     """The whole job, as a user runs it, but without the fingerprint probe."""
     from wisp.config import SynthConfig
-    from wisp.engine import keep_freed_memory
     from wisp.jobs import synth
+    from wisp.resources import keep_freed_memory
 
     keep_freed_memory()  # as `wisp synth` does
     synth.run(SynthConfig((str(photos),), out=out, model=model, probe=False, workers=workers))

@@ -24,10 +24,11 @@ import wisp
 from wisp import shipped
 from wisp.data import LayerBank
 from wisp.detectors import load_detector, score_pictures
-from wisp.engine import keep_freed_memory, make_engine
+from wisp.engine import make_engine
 from wisp.environment import machine
 from wisp.images import find_images
 from wisp.packing import pack_detector, pack_layered
+from wisp.resources import keep_freed_memory
 from wisp.rundir import read_json, write_text
 
 SEED = 0

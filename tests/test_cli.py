@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wisp import cli, engine
+from wisp import cli, resources
 
 
 def wisp(*arguments):
@@ -158,7 +158,7 @@ def test_what_comes_next_can_be_typed(kind, name, tmp_path, monkeypatch):
 
 def test_a_command_keeps_freed_memory(tmp_path, monkeypatch):
     kept = []
-    monkeypatch.setattr(engine, "keep_freed_memory", lambda: kept.append(True))
+    monkeypatch.setattr(resources, "keep_freed_memory", lambda: kept.append(True))
     assert cli.main(["predict", "smoke-detector", str(tmp_path / "none")]) == 2
     assert kept == [True]
 

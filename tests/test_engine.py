@@ -90,7 +90,7 @@ def test_what_is_not_there_is_refused() -> None:
 _FAULTS = """
 import resource
 import torch
-from wisp.engine import keep_freed_memory
+from wisp.resources import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

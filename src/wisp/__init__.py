@@ -15,8 +15,9 @@ Importing wisp loads nothing heavy; torch comes with the first call.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from wisp.lazily import lazily
 
 __version__ = "0.1.0"
 
@@ -89,10 +90,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - a public name of any kind
-    if name not in _HOME:
-        raise AttributeError(f"module 'wisp' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+__getattr__ = lazily("wisp", _HOME)
 
 
 def __dir__() -> list[str]:

@@ -151,7 +151,7 @@ def _run(name: str, arguments: Sequence[str], *, as_json: bool) -> int:
     from wisp import api
 
     config = _parse(name, arguments)
-    from wisp.engine import keep_freed_memory  # torch, which --help above does without
+    from wisp.resources import keep_freed_memory
 
     keep_freed_memory()
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}

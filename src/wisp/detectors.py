@@ -20,7 +20,7 @@ from wisp.data import read_squashed, start_worker
 from wisp.engine import Engine
 from wisp.errors import InputError
 from wisp.images import UnreadableImageError
-from wisp.images.convert import from_uint8
+from wisp.images.tensors import from_uint8
 from wisp.metrics.ranking import Floats
 from wisp.networks.backbone import load_backbone
 from wisp.networks.detector import Detector, Ensemble, together

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
-import functools
 import logging
-import os
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from wisp.config import Device, Precision
 from wisp.errors import InputError
-from wisp.rundir import read_json
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 _FABRIC_PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-
-
-# Of glibc's mallopt, malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-# Larger than any tensor here; old versions of glibc take no more than the second.
-_NEVER_BYTES = (1 << 30, 32 << 20)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,44 +107,6 @@ def _choose_precision(
             return "bf16", "the processor has AMX"
         return "32", "the processor has no AMX"
     return "32", "the safe choice on this device"
-
-
-@functools.cache
-def keep_freed_memory() -> bool:
-    """Let this process keep memory that it frees, for its next tensors; whether that was possible.
-
-    glibc hands large blocks back to the kernel as they are freed and asks for them anew, a page
-    fault for every 4 KiB: a fourth of the time of a training step on a CPU. Memory that is kept is
-    returned when the process ends, so this is for programs, not for libraries: the command line
-    calls it. Does nothing with other C libraries, or where the environment has set these thresholds
-    (``MALLOC_MMAP_THRESHOLD_``, ``MALLOC_TRIM_THRESHOLD_``).
-    """
-    if any(f"MALLOC_{name}_THRESHOLD_" in os.environ for name in ("MMAP", "TRIM")):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if mallopt is None:
-        return False
-    kept = any(mallopt(_M_MMAP_THRESHOLD, size) for size in _NEVER_BYTES)
-    return bool(kept and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
-
-
-@contextlib.contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Let torch use ``count`` threads per operation inside the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def precision_so_far(run: Path, precision: Precision) -> Precision | None:
-    """What ``auto`` came to when the unfinished ``run`` began: it must not choose anew."""
-    file = run / "environment.json"
-    if precision != "auto" or not file.exists():
-        return None
-    return cast(Precision, read_json(file)["precision"])
 
 
 def make_engine(

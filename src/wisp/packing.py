@@ -17,7 +17,7 @@ from wisp.data import BANK_FILE, LayerBank
 from wisp.detectors import MODEL_FILE, SETTINGS_FILE, load_detector
 from wisp.errors import InputError
 from wisp.models.lifters import load_lifter
-from wisp.models.loading import checkpoint_of
+from wisp.models.trained import checkpoint_of
 from wisp.networks.weights import halved
 from wisp.rundir import RunDir, read_json, write_bytes, write_json, write_text
 

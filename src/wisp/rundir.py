@@ -18,8 +18,9 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
+from wisp.config import Precision
 from wisp.config.checks import flag_of
 from wisp.environment import environment
 from wisp.errors import InputError, WispError
@@ -369,3 +370,11 @@ class RunDir:
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
                 leftover.unlink(missing_ok=True)
+
+
+def precision_so_far(run: Path, precision: Precision) -> Precision | None:
+    """What ``auto`` came to when the unfinished ``run`` began: it must not choose anew."""
+    file = run / "environment.json"
+    if precision != "auto" or not file.exists():
+        return None
+    return cast(Precision, read_json(file)["precision"])

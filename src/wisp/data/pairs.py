@@ -10,7 +10,7 @@ from torch import Tensor
 from wisp import images
 from wisp.data.streams import StepLoader, derive_seed
 from wisp.data.unpaired import UnpairedFolders
-from wisp.engine import torch_threads
+from wisp.resources import threads
 from wisp.smoke import Dice, RandomSmoke
 from wisp.smoke.batches import add_to_batch
 from wisp.smoke.optics import opacity
@@ -43,7 +43,7 @@ class SmokePairs:
         generator, dice = torch.Generator().manual_seed(seed), Dice(seed)
         veiled = range(round(self.share * len(batch["clean"])))
         strength = torch.tensor([dice.log_uniform(_WEAKEST, _STRONGEST) for _ in veiled])
-        with torch_threads(1):  # as in a worker: sums must not depend on their number
+        with threads(1):  # as in a worker: sums must not depend on their number
             if self.varied:
                 varied = [images.vary_photo(photo, generator) for photo in batch["clean"]]
                 batch["clean"] = torch.stack(varied)

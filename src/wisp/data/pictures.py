@@ -14,7 +14,8 @@ from torch.utils.data import Dataset
 
 from wisp import images
 from wisp.data.streams import CACHE_BYTES, PixelCache, StepLoader, seeded_generator, shuffled
-from wisp.images.convert import Uint8Array, from_uint8
+from wisp.images.jpeg import Uint8Array
+from wisp.images.tensors import from_uint8
 from wisp.images.transforms import BILINEAR
 
 LabelledBatch = tuple[Tensor, Tensor, Tensor]

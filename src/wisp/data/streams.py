@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from wisp.errors import WispError
-from wisp.images.convert import Uint8Array
+from wisp.images.jpeg import Uint8Array
 from wisp.progress import progress
 
 B = TypeVar("B")

@@ -15,7 +15,8 @@ from wisp import images
 from wisp.data.streams import CACHE_BYTES, PixelCache, StepLoader, seeded_generator, shuffled
 from wisp.errors import InputError
 from wisp.images import Fit
-from wisp.images.convert import Uint8Array, from_uint8
+from wisp.images.jpeg import Uint8Array
+from wisp.images.tensors import from_uint8
 from wisp.progress import counted
 
 Domain = Literal["clean", "smoky"]

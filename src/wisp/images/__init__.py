@@ -1,23 +1,15 @@
 """Pictures: finding, decoding, encoding, resizing, hashing and augmenting them.
 
-A picture is a PIL image in mode RGB, or a float32 tensor [3, H, W] or [B, 3, H, W] in [-1, 1].
+A picture is a PIL image in mode RGB, or a float32 tensor [3, H, W] or [B, 3, H, W] in [-1, 1]. What
+computes with tensors comes with torch when it is first asked for.
 """
 
-from wisp.images.augmentation import augment
-from wisp.images.convert import (
-    ImageLike,
-    JpegRecipe,
-    encode_jpeg,
-    from_uint8,
-    jpeg_recipe,
-    to_pil,
-    to_tensor,
-    to_uint8,
-)
+from typing import TYPE_CHECKING
+
 from wisp.images.decoding import MAX_PIXELS, MIN_SIDE_PX, UnreadableImageError, decode
 from wisp.images.files import EXTENSIONS, ImageFile, find_images, passed_over
 from wisp.images.fitting import Fit, decode_fitted
-from wisp.images.photometry import apply_cast, colour_cast, vary_photo
+from wisp.images.jpeg import JpegRecipe, encode_jpeg, jpeg_recipe
 from wisp.images.scanning import Scanned, Skipped, perceptual_hash, scan
 from wisp.images.transforms import (
     center_crop,
@@ -26,6 +18,23 @@ from wisp.images.transforms import (
     random_flip,
     resize_short_side,
     squash,
+)
+from wisp.lazily import lazily
+
+if TYPE_CHECKING:
+    from wisp.images.augmentation import augment
+    from wisp.images.photometry import apply_cast, colour_cast, vary_photo
+    from wisp.images.tensors import ImageLike, from_uint8, to_pil, to_tensor, to_uint8
+
+__getattr__ = lazily(
+    __name__,
+    {
+        **dict.fromkeys(["augment"], "wisp.images.augmentation"),
+        **dict.fromkeys(["apply_cast", "colour_cast", "vary_photo"], "wisp.images.photometry"),
+        **dict.fromkeys(
+            ["ImageLike", "from_uint8", "to_pil", "to_tensor", "to_uint8"], "wisp.images.tensors"
+        ),
+    },
 )
 
 __all__ = [

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageEnhance, ImageFilter
 
-from wisp.images.convert import Uint8Array
+from wisp.images.jpeg import Uint8Array
 from wisp.images.transforms import BILINEAR
 
 

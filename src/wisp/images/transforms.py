@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
+
 from PIL import Image
 
-from wisp.images.convert import Uint8Array
+from wisp.images.jpeg import Uint8Array
+
+if TYPE_CHECKING:
+    import torch
 
 BICUBIC = Image.Resampling.BICUBIC
 BILINEAR = Image.Resampling.BILINEAR
@@ -41,6 +45,8 @@ def enlarge_to(image: Image.Image, px: int) -> Image.Image:
 
 def _draw(count: int, generator: torch.Generator) -> int:
     """A whole number from 0 to ``count`` - 1."""
+    import torch
+
     return int(torch.randint(count, (), generator=generator))
 
 

@@ -1,10 +1,17 @@
 """Smoke models behind one protocol: ``wisp.load(model).add_smoke(photo)``."""
 
+from typing import TYPE_CHECKING
+
+from wisp.lazily import lazily
 from wisp.models.base import ImageInput, Rendered, SmokeModel, Smoky
-from wisp.models.cyclegan import CycleGANModel
 from wisp.models.drawn import DrawnModel
 from wisp.models.loading import load, shipped_layers
 from wisp.models.scale import WorkingScale
+
+if TYPE_CHECKING:
+    from wisp.models.cyclegan import CycleGANModel
+
+__getattr__ = lazily(__name__, {"CycleGANModel": "wisp.models.cyclegan"})
 
 __all__ = [
     "CycleGANModel",

@@ -7,17 +7,20 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from wisp.errors import InputError
 from wisp.images import decode
 from wisp.smoke import SmokeLayer
-from wisp.smoke.batches import SmokyBatch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from wisp.smoke.batches import SmokyBatch
 
 ImageInput = Image.Image | str | Path | NDArray[np.uint8]
 """A PIL image, a path, or uint8 [H, W, 3] (or [H, W], grey)."""
@@ -164,7 +167,7 @@ def pixels_of(image: ImageInput) -> NDArray[np.uint8]:
 
 def check_batch(batch: Tensor) -> None:
     """Raise InputError unless ``batch`` is floating point [B, 3, H, W]."""
-    if batch.ndim != 4 or batch.shape[1] != 3 or not torch.is_floating_point(batch):
+    if batch.ndim != 4 or batch.shape[1] != 3 or not batch.is_floating_point():
         raise InputError(
             f"batch: {batch.dtype} {tuple(batch.shape)} was given; pass floats [B, 3, H, W] "
             "in [-1, 1]"

@@ -1,7 +1,7 @@
 """A trained CycleGAN whose generators compose, applied to photos of any size.
 
 The networks say density and airlight at the scale they were trained at; the smoke is laid over the
-full photo as all other smoke is. Imports timm, which :mod:`wisp.models.loading` does without.
+full photo as all other smoke is. Imports timm, which other models do without.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from wisp.engine import Engine, torch_threads
+from wisp.engine import Engine
 from wisp.errors import InputError
-from wisp.images.convert import from_uint8
+from wisp.images.tensors import from_uint8
 from wisp.models.base import Computing, ImageInput, pixels_of, require_finite
 from wisp.models.drawn import DrawnModel
 from wisp.models.scale import WorkingScale
@@ -27,6 +27,7 @@ from wisp.networks.backbone import Backbone, load_backbone
 from wisp.networks.composing import SmokeAdder
 from wisp.networks.lifter import LayerDecoder, inside, mirrored, seen
 from wisp.networks.weights import weights_of
+from wisp.resources import threads
 from wisp.smoke import Dice, RandomSmoke, SmokeLayer, opacity
 from wisp.smoke.layer import scene_of, thumbnail
 from wisp.smoke.noise import Pixels
@@ -124,14 +125,14 @@ class ComposedModel(DrawnModel):
     def layers(self, pixels: NDArray[np.uint8], seed: int) -> Sequence[SmokeLayer]:
         """A few draws of G."""
         dice = Dice(seed)
-        with torch_threads(1):
+        with threads(1):
             return [self._pair.draw(pixels, dice) for _ in range(_LENT)]
 
     def reconstruct(self, image: ImageInput, seed: int = 0) -> Image.Image:
         """Clean → smoky → clean: the smoke of ``seed`` laid, then found and taken off again, and
         what a second look still finds."""
         pixels = self.render(pixels_of(image), 1.0, seed).pixels
-        with torch_threads(1):
+        with threads(1):
             for _ in range(_LOOKS):
                 found = self._pair.found_in(pixels)
                 require_finite(self.name, found.density, found.airlight)

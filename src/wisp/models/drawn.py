@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from wisp.config import parse_source
 from wisp.errors import InputError
@@ -22,7 +22,11 @@ from wisp.models.base import (
     require_finite,
 )
 from wisp.smoke import Dice, PlaceableSmoke, RandomSmoke, SourceBox, sequence
-from wisp.smoke.batches import SmokyBatch, add_to_batch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from wisp.smoke.batches import SmokyBatch
 
 
 class DrawnModel(SmokeModel):
@@ -67,6 +71,8 @@ class DrawnModel(SmokeModel):
 
     def add_batch(self, batch: Tensor, strength: float | Tensor = 1.0, seed: int = 0) -> SmokyBatch:
         """Another smoke for each picture of ``batch``."""
+        from wisp.smoke.batches import add_to_batch
+
         check_batch(batch)
         return add_to_batch(self._smoke, batch, seed, strength)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from wisp import shipped
 from wisp.checkpoint import STATE_FILE, read_tensors
 from wisp.errors import InputError
-from wisp.models.loading import WEIGHTS_FILE, checkpoint_of
+from wisp.models.trained import WEIGHTS_FILE, checkpoint_of
 from wisp.networks.backbone import load_backbone
 from wisp.networks.lifter import SmokeLifter
 from wisp.networks.weights import weights_of

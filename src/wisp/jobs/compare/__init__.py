@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wisp.config import ClassifyConfig, CompareConfig, Contender, defaults, to_json
-from wisp.engine import make_engine, precision_so_far
+from wisp.engine import make_engine
 from wisp.errors import StoppedError
 from wisp.jobs import classify, evaluate
 from wisp.jobs.compare.datasets import make_dataset, require_made_of
@@ -26,7 +26,7 @@ from wisp.jobs.compare.figures import (
 from wisp.jobs.compare.inputs import Inputs, evaluate_config, read_inputs
 from wisp.metrics import Interval
 from wisp.progress import counted, format_duration, say
-from wisp.rundir import RunDir, read_json, write_json
+from wisp.rundir import RunDir, precision_so_far, read_json, write_json
 
 __all__ = ["CompareResult", "run"]
 

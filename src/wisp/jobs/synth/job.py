@@ -16,22 +16,27 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from wisp.config import Precision, SynthConfig, defaults, parse_strength, to_json
 from wisp.data import find_photos
-from wisp.engine import precision_so_far, torch_threads
 from wisp.errors import InputError, StoppedError
 from wisp.images import Skipped, UnreadableImageError, scan
 from wisp.jobs.synth.annotations import write_boxes, write_card, write_metadata
 from wisp.jobs.synth.gallery import write_gallery
 from wisp.jobs.synth.plan import Photo, make_plan
-from wisp.jobs.synth.probe import measure_fingerprint
 from wisp.jobs.synth.render import Job, Row, faint_count, flat_count, parents_of, render_photo
 from wisp.manifest import are_named
 from wisp.models import SmokeModel, load
 from wisp.progress import counted, format_duration, progress, say
-from wisp.rundir import RunDir, append_jsonl, read_json, read_jsonl, write_json, write_jsonl
+from wisp.resources import set_threads, threads
+from wisp.rundir import (
+    RunDir,
+    append_jsonl,
+    precision_so_far,
+    read_json,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+)
 from wisp.smoke import FAINT
 
 _JOURNAL = ".journal.jsonl"
@@ -255,11 +260,11 @@ def _render_all(
     left = [photo for photo in photos if photo.name not in finished]
     bad: list[Skipped] = []
     # Decoding, encoding and arithmetic release the interpreter lock: threads keep all cores busy.
-    # torch itself gets one thread: sums must not depend on how many workers there are.
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    # What computes gets one thread: sums must not depend on how many workers there are.
+    pool = ThreadPoolExecutor(workers, initializer=set_threads, initargs=(1,))
     try:
         with (
-            torch_threads(1),
+            threads(1),
             progress("adding smoke", len(photos), done=len(finished), unit="img") as bar,
         ):
             waiting: dict[Future[list[Row]], Photo] = {}
@@ -300,6 +305,8 @@ def _describe(
     write_gallery(out, photos, rows, config.seed, workers)
     probe = None
     if config.probe:
+        from wisp.jobs.synth.probe import measure_fingerprint  # torch, which smoke does without
+
         probe = measure_fingerprint(out, photos, config.seed)
         write_json(out / "probe.json", probe)
     write_card(

@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from wisp.engine import torch_threads
 from wisp.errors import InputError
 from wisp.images import decode
 from wisp.jobs.synth.plan import Photo, draw
 from wisp.manifest import split_groups
 from wisp.metrics import auroc_interval
 from wisp.progress import progress
+from wisp.resources import threads
 
 _PATCH_PX = 64
 _PATCHES = 8
@@ -146,7 +146,7 @@ def _train_and_score(train: Tensor, test: Tensor, seed: int) -> Tensor:
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 6e-3, total_steps=_STEPS)
     # Too small to gain from threads, which only wait for one another on a busy machine.
-    with torch_threads(1), progress("training the probe", _STEPS, unit="step") as bar:
+    with threads(1), progress("training the probe", _STEPS, unit="step") as bar:
         for _ in range(_STEPS):
             photo = torch.randint(len(train), (_BATCH,), generator=generator)
             patch = torch.randint(_PATCHES, (_BATCH,), generator=generator)

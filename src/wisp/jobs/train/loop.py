@@ -21,7 +21,7 @@ from wisp.config import (
     to_json,
 )
 from wisp.config.checks import flag_of
-from wisp.engine import Engine, make_engine, precision_so_far
+from wisp.engine import Engine, make_engine
 from wisp.errors import InputError, StoppedError, TrainingDivergedError
 from wisp.jobs.train import samples, state
 from wisp.jobs.train.composing import ComposingTrainer
@@ -36,7 +36,7 @@ from wisp.jobs.train.result import TrainResult, finished
 from wisp.jobs.train.trainer import Trainer
 from wisp.networks.backbone import Backbone, load_backbone
 from wisp.progress import Progress, progress, say
-from wisp.rundir import RunDir, read_jsonl, write_json, write_jsonl
+from wisp.rundir import RunDir, precision_so_far, read_jsonl, write_json, write_jsonl
 
 
 def run(config: TrainConfig) -> TrainResult:

@@ -16,7 +16,7 @@ from wisp import images
 from wisp.config import TrainConfig
 from wisp.data import UnpairedFolders, derive_seed, find_photos, find_shared
 from wisp.errors import InputError
-from wisp.images.convert import from_uint8
+from wisp.images.tensors import from_uint8
 from wisp.manifest import FileRecord, make_groups
 from wisp.progress import say
 from wisp.rundir import RunDir

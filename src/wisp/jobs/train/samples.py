@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from wisp.engine import Engine
-from wisp.images import encode_jpeg
+from wisp.images import encode_jpeg, to_uint8
 from wisp.rundir import RunDir, write_bytes
 
 _GAP_PX = 4
@@ -85,7 +85,7 @@ class Sampled:
 
 def write_samples(run: RunDir, step: int, picture: Tensor) -> None:
     """Write ``samples/step-….jpg`` and ``samples/latest.jpg``."""
-    data = encode_jpeg(picture, 90)
+    data = encode_jpeg(to_uint8(picture), 90)
     write_bytes(run.path / "samples" / f"step-{step:07d}.jpg", data)
     write_bytes(run.path / "samples" / "latest.jpg", data)
 

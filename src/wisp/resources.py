@@ -1,0 +1,57 @@
+"""How much of the machine numeric libraries take: threads and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import os
+import sys
+from collections.abc import Iterator
+
+# Of glibc's mallopt, malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+# Larger than any tensor here; old versions of glibc take no more than the second.
+_NEVER_BYTES = (1 << 30, 32 << 20)
+
+
+def set_threads(count: int) -> None:
+    """Let OpenCV and torch, whichever are loaded, use ``count`` threads per operation."""
+    if cv2 := sys.modules.get("cv2"):
+        cv2.setNumThreads(count)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(count)
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """As :func:`set_threads`, inside the block."""
+    cv2, torch = sys.modules.get("cv2"), sys.modules.get("torch")
+    before = cv2.getNumThreads() if cv2 else 0, torch.get_num_threads() if torch else 0
+    set_threads(count)
+    try:
+        yield
+    finally:
+        if cv2:
+            cv2.setNumThreads(before[0])
+        if torch:
+            torch.set_num_threads(before[1])
+
+
+@functools.cache
+def keep_freed_memory() -> bool:
+    """Let this process keep memory that it frees, for its next tensors; whether that was possible.
+
+    glibc hands large blocks back to the kernel as they are freed and asks for them anew, a page
+    fault for every 4 KiB: a fourth of the time of a training step on a CPU. Memory that is kept is
+    returned when the process ends, so this is for programs, not for libraries: the command line
+    calls it. Does nothing with other C libraries, or where the environment has set these thresholds
+    (``MALLOC_MMAP_THRESHOLD_``, ``MALLOC_TRIM_THRESHOLD_``).
+    """
+    if any(f"MALLOC_{name}_THRESHOLD_" in os.environ for name in ("MMAP", "TRIM")):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is None:
+        return False
+    kept = any(mallopt(_M_MMAP_THRESHOLD, size) for size in _NEVER_BYTES)
+    return bool(kept and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
