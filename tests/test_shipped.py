@@ -27,7 +27,9 @@ from wisp.config import (
 from wisp.data import BANK_FILE, Lift, write_bank
 from wisp.demonstration import DemoResult, world
 from wisp.demonstration import loop as demonstration
-from wisp.detectors import load_detector
+from wisp.detectors import ask_graph, load_detector, open_settings, score_pictures
+from wisp.detectors.graph import GRAPH_FILE
+from wisp.engine import make_engine
 from wisp.errors import InputError
 from wisp.jobs import evaluate, predict, synth
 from wisp.jobs.train import lifting, loop
@@ -167,6 +169,34 @@ def test_the_detector_ships_in_half_precision_and_says_the_same(
     assert sizes[0] < 0.6 * sizes[1]
 
 
+def test_the_graph_says_what_the_network_says(made: dict[str, Path], package: Path) -> None:
+    """Of any number of pictures, of which one cannot be read."""
+    folder = package / "smoke-detector"
+    network, settings = load_detector(folder)
+    engine = make_engine("cpu", "32", seed=None, answers=True)
+    paths = sorted((made["photos"] / "real_validation").rglob("*.png")) * 3
+    paths.insert(1, made["photos"] / "gone.png")
+    for some in (paths[:1], paths):
+        by_graph = ask_graph(folder, settings, some)
+        by_torch = score_pictures(network, some, settings.size, engine, 0)
+        assert by_graph.skipped == by_torch.skipped
+        assert np.array_equal(by_graph.readable, by_torch.readable)
+        readable = by_graph.readable
+        np.testing.assert_allclose(
+            by_graph.probabilities[readable], by_torch.probabilities[readable], atol=1e-5
+        )
+    assert len(by_graph.skipped) == 1 and by_graph.probabilities.std() > 0.01
+
+
+def test_a_graph_that_is_damaged_or_alone_is_said(package: Path, tmp_path: Path) -> None:
+    settings = open_settings(package / "smoke-detector")
+    whole = (package / "smoke-detector" / GRAPH_FILE).read_bytes()
+    for data in (whole, whole[:1000], b"no graph"):
+        (tmp_path / GRAPH_FILE).write_bytes(data)
+        with pytest.raises(InputError, match=r"model.onnx: is damaged, or not beside its weights"):
+            ask_graph(tmp_path, settings, [])
+
+
 def test_half_precision_spares_what_it_would_spoil() -> None:
     state = {
         "weight": torch.randn(4, 4),
@@ -183,9 +213,15 @@ def test_half_precision_spares_what_it_would_spoil() -> None:
 
 def test_no_path_of_the_machine_and_no_photo_ships(made: dict[str, Path]) -> None:
     files = [path for path in made["package"].rglob("*") if path.is_file()]
-    assert {path.suffix for path in files} == {".json", ".jsonl", ".md", ".zip", ".safetensors"}
+    kinds = {".json", ".jsonl", ".md", ".onnx", ".safetensors", ".zip"}
+    assert {path.suffix for path in files} == kinds
     for path in files:
-        assert str(made["work"].parent).encode() not in path.read_bytes(), path
+        for place in (
+            str(made["work"].parent),
+            "site-packages",
+            str(Path(ask_graph.__code__.co_filename).parent),
+        ):
+            assert place.encode() not in path.read_bytes(), path
 
 
 def test_the_shipped_models_know_what_they_were_trained_on(

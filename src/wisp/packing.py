@@ -15,6 +15,7 @@ from wisp import shipped
 from wisp.checkpoint import load_checkpoint, save_checkpoint
 from wisp.data import BANK_FILE, LayerBank
 from wisp.detectors import MODEL_FILE, SETTINGS_FILE, load_detector
+from wisp.detectors.exporting import write_graph
 from wisp.errors import InputError
 from wisp.models.lifters import load_lifter
 from wisp.models.trained import checkpoint_of
@@ -50,8 +51,8 @@ def pack_layered(run: Path) -> int:
 def pack_detector(run: Path) -> int:
     """Pack a finished run of ``wisp classify`` as ``smoke-detector``; its size in bytes.
 
-    Its weights in float16, its settings with the threshold as they are, and the hashes of the
-    photos it and its smoke were made from.
+    Its weights in float16, its graph, its settings with the threshold as they are, and the hashes
+    of the photos it and its smoke were made from.
 
     Raises InputError when ``run`` is no such run or did not finish, or the model gets too large.
     """
@@ -62,6 +63,7 @@ def pack_detector(run: Path) -> int:
     write_bytes(folder / MODEL_FILE, save(halved(tensors)))
     shutil.copyfile(run / SETTINGS_FILE, folder / SETTINGS_FILE)
     _describe(RunDir(run), folder)
+    write_graph(folder)
     return shipped.seal(folder.name)
 
 

@@ -15,7 +15,7 @@ from wisp.lazily import lazily
 
 if TYPE_CHECKING:
     from wisp.data.pairs import SmokePairs
-    from wisp.data.pictures import LabelledBatch, PictureDataset, read_squashed
+    from wisp.data.pictures import LabelledBatch, PictureDataset
     from wisp.data.streams import (
         CACHE_BYTES,
         StepLoader,
@@ -31,7 +31,7 @@ __getattr__ = lazily(
     __name__,
     {
         "SmokePairs": "wisp.data.pairs",
-        **dict.fromkeys(("LabelledBatch", "PictureDataset", "read_squashed"), "wisp.data.pictures"),
+        **dict.fromkeys(("LabelledBatch", "PictureDataset"), "wisp.data.pictures"),
         **dict.fromkeys((*_STREAMS, "start_worker"), "wisp.data.streams"),
         **dict.fromkeys(("UnpairedFolders", "find_shared"), "wisp.data.unpaired"),
     },
@@ -55,7 +55,6 @@ __all__ = [
     "find_photos",
     "find_shared",
     "is_detection_set",
-    "read_squashed",
     "seeded_generator",
     "sets_below",
     "shuffled",

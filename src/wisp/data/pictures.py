@@ -16,16 +16,9 @@ from wisp import images
 from wisp.data.streams import CACHE_BYTES, PixelCache, StepLoader, seeded_generator, shuffled
 from wisp.images.jpeg import Uint8Array
 from wisp.images.tensors import from_uint8
-from wisp.images.transforms import BILINEAR
 
 LabelledBatch = tuple[Tensor, Tensor, Tensor]
 """Pictures float32 [B, 3, S, S] in [-1, 1], class indices int64 [B], picture indices int64 [B]."""
-
-
-def read_squashed(path: Path, px: int) -> Uint8Array:
-    """A picture as detectors see it: squashed to uint8 [px, px, 3]. Raises UnreadableImageError."""
-    # Twice the size that is needed: a JPEG decoded at reduced scale then looks the same.
-    return np.asarray(images.squash(images.decode(path, 2 * px), px, BILINEAR))
 
 
 class PictureDataset(Dataset[tuple[Tensor, int, int]]):
@@ -66,7 +59,7 @@ class PictureDataset(Dataset[tuple[Tensor, int, int]]):
         ]
 
     def _read(self, path: Path) -> Uint8Array:
-        return read_squashed(path, self._stored_px)
+        return images.read_squashed(path, self._stored_px)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -75,7 +68,7 @@ class PictureDataset(Dataset[tuple[Tensor, int, int]]):
         pixels = (
             self._pixels[index]
             if self._stored_px == self.size
-            else read_squashed(self._paths[index], self.size)
+            else images.read_squashed(self._paths[index], self.size)
         )
         return from_uint8(pixels), self.targets[index], index
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from wisp.images.decoding import MAX_PIXELS, MIN_SIDE_PX, UnreadableImageError, decode
 from wisp.images.files import EXTENSIONS, ImageFile, find_images, passed_over
-from wisp.images.fitting import Fit, decode_fitted
+from wisp.images.fitting import Fit, decode_fitted, read_squashed
 from wisp.images.jpeg import JpegRecipe, encode_jpeg, jpeg_recipe
 from wisp.images.scanning import Scanned, Skipped, perceptual_hash, scan
 from wisp.images.transforms import (
@@ -63,6 +63,7 @@ __all__ = [
     "perceptual_hash",
     "random_crop",
     "random_flip",
+    "read_squashed",
     "resize_short_side",
     "scan",
     "squash",

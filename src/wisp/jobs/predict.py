@@ -7,8 +7,7 @@ from pathlib import Path
 
 from wisp import images, shipped
 from wisp.config import Precision, PredictConfig
-from wisp.detectors import load_detector, score_pictures
-from wisp.engine import make_engine
+from wisp.detectors import DetectorSettings, Scores, ask_graph, has_graph, open_settings
 from wisp.errors import InputError
 from wisp.metrics import decide
 from wisp.progress import one_line, say
@@ -72,19 +71,36 @@ def _require_own(out: Path | None) -> None:
         )
 
 
+def _ask(
+    config: PredictConfig, folder: Path, settings: DetectorSettings, paths: list[Path]
+) -> tuple[Scores, Precision, str]:
+    """What the detector says, in which arithmetic, and on what; by its graph if it has one and
+    nothing else is asked for."""
+    named = f"DETECTOR {config.detector}"
+    plain = config.device in ("auto", "cpu") and config.precision in ("auto", "32")
+    if plain and has_graph(folder):
+        scores = ask_graph(folder, settings, paths, config.workers, named)
+        return scores, "32", "cpu, float32 (onnxruntime)"
+    from wisp.detectors import load_detector, score_pictures  # torch, which a graph does without
+    from wisp.engine import make_engine
+
+    engine = make_engine(config.device, config.precision, seed=None, answers=True)
+    detector, _ = load_detector(folder)
+    scores = score_pictures(detector, paths, settings.size, engine, config.workers, named=named)
+    return scores, engine.precision, engine.why
+
+
 def run(config: PredictConfig) -> PredictResult:
     """Score pictures; with ``config.out`` also write them as CSV (``file,score,label``).
 
     Raises InputError when the detector or a source is not usable, or no picture can be read.
     """
-    detector, settings = load_detector(shipped.resolve(config.detector))
+    folder = shipped.resolve(config.detector)
+    settings = open_settings(folder)
     files = images.find_images(config.images)
     _require_own(config.out)
-    engine = make_engine(config.device, config.precision, seed=None, answers=True)
-    scores = score_pictures(
-        detector, [file.path for file in files], settings.size, engine, config.workers,
-        named=f"DETECTOR {config.detector}",
-    )  # fmt: skip
+    paths = [file.path for file in files]
+    scores, precision, why = _ask(config, folder, settings, paths)
     if not scores.readable.any():
         first = scores.skipped[0]
         raise InputError(
@@ -93,7 +109,7 @@ def run(config: PredictConfig) -> PredictResult:
     threshold, source = settings.threshold, f"validation ({settings.threshold_rule})"
     if config.threshold is not None:
         threshold, source = config.threshold, "--threshold"
-    say(f"threshold {threshold:.3f}, by {source}; computed on {engine.why}")
+    say(f"threshold {threshold:.3f}, by {source}; computed on {why}")
     called = decide(scores.probabilities, settings.positive_index, threshold)
     predictions = [
         Prediction(file.path, float(row[settings.positive_index]), settings.classes[index])
@@ -110,7 +126,7 @@ def run(config: PredictConfig) -> PredictResult:
         settings.positive,
         threshold,
         source,
-        engine.precision,
+        precision,
         predictions,
         scores.skipped,
         config.out,

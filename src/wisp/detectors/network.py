@@ -1,86 +1,37 @@
-"""A trained detector on disk, and asking it about pictures."""
+"""A trained detector as a network of torch: saved, loaded, and asked about pictures."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from wisp import images
-from wisp.data import read_squashed, start_worker
+from wisp.data import start_worker
+from wisp.detectors.settings import (
+    MODEL_FILE,
+    SETTINGS_FILE,
+    DetectorSettings,
+    Scores,
+    open_settings,
+    scores_of,
+    worker_count,
+)
 from wisp.engine import Engine
-from wisp.errors import InputError
-from wisp.images import UnreadableImageError
-from wisp.images.tensors import from_uint8
+from wisp.images import UnreadableImageError, from_uint8, read_squashed
 from wisp.metrics.ranking import Floats
 from wisp.networks.backbone import load_backbone
 from wisp.networks.detector import Detector, Ensemble, together
 from wisp.networks.weights import check_fit, read_state
 from wisp.progress import progress
-from wisp.rundir import RunDir, read_json, write_bytes, write_json
+from wisp.rundir import write_bytes, write_json
 
-MODEL_FILE = "model.safetensors"
-SETTINGS_FILE = "detector.json"
-_MAX_WORKERS = 8
 _BATCH = 32
 _FEW_PICTURES = 64
-
-
-def worker_count(workers: int | None) -> int:
-    """Processes that decode pictures: as told, or one less than the cores, from 1 to 8."""
-    if workers is not None:
-        return max(0, workers)
-    return min(_MAX_WORKERS, max(1, (os.cpu_count() or 1) - 1))
-
-
-@dataclasses.dataclass(frozen=True)
-class DetectorSettings:
-    """``detector.json``: all that is needed to rebuild a detector and to read its scores."""
-
-    backbone: str
-    hidden: int
-    classes: list[str]
-    positive: str
-    size: int
-    """Side of the square pictures are brought to [px]."""
-    threshold: float
-    """Probability of the positive class from which a picture is called positive."""
-    threshold_rule: str
-    mean: list[float]
-    std: list[float]
-    validation: dict[str, Any]
-    """Figures on the validation part: intervals, images, groups."""
-    members: int = 1
-    """Detectors whose logits are averaged."""
-
-    @property
-    def positive_index(self) -> int:
-        """Where the positive class stands in ``classes`` and in the logits."""
-        return self.classes.index(self.positive)
-
-    @classmethod
-    def read(cls, path: Path) -> DetectorSettings:
-        """The settings in ``path``; InputError names what is missing. Other keys are ignored."""
-        saved: Mapping[str, Any] = read_json(path)
-        if not isinstance(saved, dict):
-            raise InputError(f"{path}: holds no detector settings; train the detector again")
-        fields = dataclasses.fields(cls)
-        for field in fields:
-            if field.name not in saved and field.default is dataclasses.MISSING:
-                raise InputError(f"{path}: lacks '{field.name}'; train the detector again")
-        settings = cls(**{field.name: saved[field.name] for field in fields if field.name in saved})
-        if settings.members < 1:
-            raise InputError(f"{path}: has {settings.members} members; train the detector again")
-        return settings
 
 
 def save_detector(folder: Path, detector: Detector | Ensemble, settings: DetectorSettings) -> None:
@@ -95,18 +46,7 @@ def load_detector(folder: Path) -> tuple[Detector | Ensemble, DetectorSettings]:
 
     Raises InputError when ``folder`` is no such run, the run did not finish, or a file is damaged.
     """
-    if not folder.is_dir():
-        raise InputError(
-            f"DETECTOR {folder}: no such run directory; give the --out folder of a wisp classify, "
-            "or smoke-detector, which ships with wisp"
-        )
-    RunDir.open(folder, "classify", "DETECTOR")
-    for name in (SETTINGS_FILE, MODEL_FILE):
-        if not (folder / name).exists():
-            raise InputError(
-                f"{folder}: holds no {name}, its training did not finish; run wisp classify again"
-            )
-    settings = DetectorSettings.read(folder / SETTINGS_FILE)
+    settings = open_settings(folder)
     state = read_state(folder / MODEL_FILE, flag="DETECTOR")
     with torch.random.fork_rng(devices=[]):
         detector = together(
@@ -153,17 +93,6 @@ class _Squares(Dataset[tuple[Tensor, str]]):
             return torch.zeros(3, self._size, self._size), error.reason
 
 
-@dataclasses.dataclass(frozen=True)
-class Scores:
-    """What a detector says about pictures."""
-
-    readable: NDArray[np.bool_]
-    """[N], whether each picture could be read."""
-    probabilities: Floats
-    """[N, K]; rows of unreadable pictures mean nothing."""
-    skipped: list[images.Skipped]
-
-
 def logits_of(detector: Detector | Ensemble, pictures: Tensor) -> Tensor:
     """Logits [B, K] of ``pictures`` [B, 3, S, S] in [-1, 1]: each and its mirror image averaged.
 
@@ -206,22 +135,13 @@ def score_pictures(
         worker_init_fn=start_worker,
     )
     rows: list[Floats] = []
-    reasons: list[str] = []
+    faults: list[str] = []
     with progress(label, len(paths), unit="img") as bar, torch.inference_mode():
-        for pictures, faults in loader:
+        for pictures, unreadable in loader:
             with engine.autocast():
                 logits = logits_of(detector, pictures.to(engine.device))
             # In float64 confident scores stay apart; in float32 they would all be exactly 1.
-            if not bool(torch.isfinite(logits).all()):
-                raise InputError(
-                    f"{named}: what it says is not finite; its training went wrong, so train it "
-                    "anew"
-                )
             rows.append(logits.double().softmax(1).cpu().numpy())
-            reasons.extend(faults)
-            bar.advance(len(faults))
-    skipped = [
-        images.Skipped(path, fault) for path, fault in zip(paths, reasons, strict=True) if fault
-    ]
-    probabilities = np.concatenate(rows) if rows else np.zeros((0, len(detector.classes)))
-    return Scores(np.array([not fault for fault in reasons], dtype=bool), probabilities, skipped)
+            faults.extend(unreadable)
+            bar.advance(len(unreadable))
+    return scores_of(list(paths), rows, faults, len(detector.classes), named)
