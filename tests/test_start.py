@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-_HEAVY = frozenset(
-    "torch torchvision timm lightning torchmetrics matplotlib onnx datasets scipy "
-    "cv2 isal jinja2 numpy onnxruntime PIL pydantic rich tyro".split()
-)
+_HEAVY = {
+    *("torch", "torchvision", "timm", "lightning", "torchmetrics", "matplotlib", "onnx", "scipy"),
+    *("cv2", "isal", "jinja2", "numpy", "onnxruntime", "PIL", "pydantic", "rich", "tyro"),
+}
 _ASKING = {"numpy", "onnxruntime", "PIL", "tyro"}
 _DRAWING = {"cv2", "isal", "jinja2", "numpy", "PIL", "pydantic", "tyro"}
 LOADED = {
