@@ -17,6 +17,8 @@ from wisp.config.checks import (
     flag_of,
     normalise,
     optional,
+    parse_negatives,
+    parse_strength,
     require,
     require_at_least,
     required,
@@ -51,9 +53,16 @@ class ClassifyConfig:
 
     datasets: Positional[Annotated[tuple[Path, ...], required("DATASET")]]
     """Data sets: folders with train/CLASS and validation/CLASS, with CLASS folders only, or with
-    YOLO's images and labels."""
+    YOLO's images and labels. With --smoke: folders of photos without smoke."""
     out: Path
     """Run directory to make."""
+    smoke: Annotated[str | None, optional("MODEL")] = None
+    """Lay smoke over photos at each step, instead of reading data sets:
+    layered, procedural, or what synth takes as --model."""
+    strength: str = "0.8:1.8"
+    """Of that smoke, as in synth: times the optical density."""
+    negatives: str = "steam"
+    """Look-alikes of smoke among the photos without it, as in synth."""
     preset: Literal["default", "frozen-head"] = "default"
     """frozen-head: backbone frozen, one hidden layer of 128 units, no augmentation."""
     backbone: str = BACKBONE
@@ -132,6 +141,19 @@ class ClassifyConfig:
             "--weights and --freeze-norm",
         )
         check_pretrained_share(self.pretrained_share, self.weights)
+        parse_strength(self.strength)
+        object.__setattr__(self, "negatives", ",".join(parse_negatives(self.negatives)))
+        for name in ("strength", "negatives"):
+            usual = type(self).__dataclass_fields__[name].default
+            require(
+                self.smoke is not None or getattr(self, name) == usual,
+                f"--{name} {getattr(self, name)}: is of the smoke that is laid over photos; give "
+                "--smoke layered as well",
+            )
+        require(
+            self.smoke is None or self.positive != "clean",
+            "--positive clean: with --smoke that is the class without smoke; take another name",
+        )
         require(
             self.pretrained_share == 0 or self.finetune == "full",
             f"--pretrained-share {self.pretrained_share:g}: with --finetune {self.finetune} (as in "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from wisp import images
-from wisp.data.streams import CACHE_BYTES, PixelCache, StepLoader, seeded_generator, shuffled
+from wisp.data.streams import (
+    CACHE_BYTES,
+    PixelCache,
+    StepLoader,
+    derive_seed,
+    seeded_generator,
+    shuffled,
+)
 from wisp.images.jpeg import Uint8Array
 from wisp.images.tensors import from_uint8
 
@@ -33,6 +40,8 @@ class PictureDataset(Dataset[tuple[Tensor, int, int]]):
         augment: change pictures at random in :meth:`batch`, see :mod:`wisp.images.augmentation`.
         seed: fixes everything random.
         cache_bytes: memory for decoded pictures.
+        change: what makes a picture of its class, each time anew: of uint8 [H, W, 3], class index
+            and seed another such array. Before :mod:`wisp.images.augmentation`.
     """
 
     def __init__(
@@ -44,7 +53,9 @@ class PictureDataset(Dataset[tuple[Tensor, int, int]]):
         augment: bool = False,
         seed: int = 0,
         cache_bytes: int = CACHE_BYTES,
+        change: Callable[[Uint8Array, int, int], Uint8Array] | None = None,
     ) -> None:
+        self._change = change
         if len(paths) != len(targets):
             raise ValueError(f"{len(paths)} paths, but {len(targets)} targets")
         self.size, self.augment, self.seed = size, augment, seed
@@ -74,8 +85,14 @@ class PictureDataset(Dataset[tuple[Tensor, int, int]]):
 
     def augmented(self, index: int, step: int, slot: int) -> Tensor:
         """Picture ``index`` as ``slot`` of ``step`` shows it: [3, S, S] in [-1, 1]."""
+        pixels = self._pixels[index]
+        if self._change is not None:
+            seed = derive_seed(self.seed, "change", step, slot, index)
+            pixels = self._change(pixels, self.targets[index], seed)
+        if not self.augment:
+            return from_uint8(pixels)
         generator = seeded_generator(self.seed, "augment", step, slot, index)
-        picture = Image.fromarray(self._pixels[index])
+        picture = Image.fromarray(pixels)
         return from_uint8(np.asarray(images.augment(picture, self.size, generator)))
 
     def drawn_index(self, position: int, balance: bool) -> int:
@@ -95,7 +112,9 @@ class PictureDataset(Dataset[tuple[Tensor, int, int]]):
         first = step * images_per_step
         indices = [self.drawn_index(first + slot, balance) for slot in range(images_per_step)]
         pictures = [
-            self.augmented(index, step, slot) if self.augment else self[index][0]
+            self.augmented(index, step, slot)
+            if self.augment or self._change is not None
+            else self[index][0]
             for slot, index in enumerate(indices)
         ]
         targets = [self.targets[index] for index in indices]

@@ -16,9 +16,11 @@ from wisp.config import ClassifyConfig, to_json
 from wisp.data import LabelledItem, LabelledSet, PictureDataset, seeded_generator
 from wisp.detectors import DetectorSettings, save_detector, worker_count
 from wisp.engine import Engine, make_engine
+from wisp.jobs.classify.drawing import parents_of as smoke_parents
+from wisp.jobs.classify.drawing import parts_of, read_photos
 from wisp.jobs.classify.features import AUGMENTED_COPIES, compute_features, feature_batches
 from wisp.jobs.classify.fit import Check, Outcome, Stopped, fit, head_groups, network_groups
-from wisp.jobs.classify.parts import Parts, read_parts
+from wisp.jobs.classify.parts import Change, Parts, read_parts
 from wisp.jobs.classify.validation import Validated, validate_detector
 from wisp.metrics import Interval
 from wisp.networks.backbone import Backbone, load_backbone, mix_in
@@ -92,18 +94,19 @@ def run(config: ClassifyConfig) -> ClassifyResult:
     start_s = time.monotonic()
     RunDir.require_free(config.out, replaces="classify")
     engine = make_engine(config.device, config.precision, config.seed)
-    for path in config.datasets:
-        LabelledSet.require_folder(path)
+    if config.smoke is None:
+        for path in config.datasets:
+            LabelledSet.require_folder(path)
     # The weights first: a wrong name should not cost the reading of all pictures.
     backbone = load_backbone(config.backbone, config.weights, config.size)
-    parts = read_parts(config)
+    read = read_parts(config) if config.smoke is None else read_photos(config)
     folder = RunDir.create(config.out, "classify", to_json(config))
+    parts = read if isinstance(read, Parts) else parts_of(read, folder, config)
     say(f"computing on {engine.why}")
     folder.write_environment(device=str(engine.device), precision=engine.precision, why=engine.why)
-    names = [f"dataset-{i}" for i in range(len(config.datasets))]
     folder.write_inputs(
         parts.files,
-        parents=dict(zip(names if len(names) > 1 else ["dataset"], config.datasets, strict=True)),
+        parents=_parents(config),
         skipped=[skipped.to_json() for skipped in parts.skipped],
     )
     _announce(parts)
@@ -157,6 +160,14 @@ def run(config: ClassifyConfig) -> ClassifyResult:
     return result
 
 
+def _parents(config: ClassifyConfig) -> dict[str, Path]:
+    """The runs that the pictures come from, for ``inputs.json``."""
+    if config.smoke is not None:
+        return smoke_parents(config)
+    names = [f"dataset-{i}" for i in range(len(config.datasets))]
+    return dict(zip(names if len(names) > 1 else ["dataset"], config.datasets, strict=True))
+
+
 def _of_member(config: ClassifyConfig, number: int) -> ClassifyConfig:
     """What member ``number`` is trained with: another seed for every one but the first."""
     if number == 0:
@@ -189,7 +200,12 @@ def _announce(parts: Parts) -> None:
 
 
 def _pictures(
-    parts: Parts, items: Sequence[LabelledItem], config: ClassifyConfig, *, augment: bool
+    parts: Parts,
+    items: Sequence[LabelledItem],
+    config: ClassifyConfig,
+    *,
+    augment: bool,
+    change: Change | None = None,
 ) -> PictureDataset:
     return PictureDataset(
         [item.path for item in items],
@@ -197,6 +213,7 @@ def _pictures(
         size=config.size,
         augment=augment,
         seed=config.seed,
+        change=change,
     )
 
 
@@ -236,8 +253,9 @@ class _Training:
 
     def run(self) -> Outcome:
         """Train as ``--finetune`` says."""
-        train = _pictures(self.parts, self.parts.train, self.config, augment=self.config.augment)
-        return self._head(train) if self.config.finetune == "head" else self._network(train)
+        parts, config = self.parts, self.config
+        train = _pictures(parts, parts.train, config, augment=config.augment, change=parts.change)
+        return self._head(train) if config.finetune == "head" else self._network(train)
 
     @property
     def _positive(self) -> int:

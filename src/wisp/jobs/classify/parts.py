@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wisp import images, manifest
 from wisp.config import ClassifyConfig
 from wisp.data import LabelledItem, LabelledSet, Split, doubt_of_few, sets_below
 from wisp.errors import InputError
+from wisp.images.jpeg import Uint8Array
 from wisp.progress import counted
 
 _FEW_GROUPS = 5
+
+Change = Callable[[Uint8Array, int, int], Uint8Array]
+"""Of a picture [H, W, 3], its class index and a seed another picture of that class."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +29,8 @@ class Parts:
     """For ``inputs.json``: every picture, and every photo that pictures were made from."""
     skipped: list[images.Skipped]
     notes: list[str]
+    change: Change | None = None
+    """What makes a picture to train on of its class, each time anew."""
 
     def targets(self, items: Sequence[LabelledItem]) -> list[int]:
         """Class indices of ``items``."""
@@ -65,12 +71,7 @@ def read_parts(config: ClassifyConfig) -> Parts:
         _require_classes(side, members, classes, config)
     notes = _leaks(chosen["train"], chosen["validation"], config)
     notes += doubt_of_few({label: _photos_of(chosen["train"], label) for label in classes})
-    groups = len({item.group for item in chosen["validation"]})
-    if groups < _FEW_GROUPS:
-        notes.append(
-            f"Validation rests on too few places ({groups}; {_FEW_GROUPS} or more are wanted): its "
-            "figures and the threshold say little. Add photos of other places."
-        )
+    notes += doubt_of_places(chosen["validation"])
     return Parts(
         classes,
         chosen["train"],
@@ -79,6 +80,17 @@ def read_parts(config: ClassifyConfig) -> Parts:
         [skipped for labelled in sets for skipped in labelled.skipped],
         notes,
     )
+
+
+def doubt_of_places(validation: Sequence[LabelledItem]) -> list[str]:
+    """What to say of a validation part of few places, if it is one."""
+    groups = len({item.group for item in validation})
+    if groups >= _FEW_GROUPS:
+        return []
+    return [
+        f"Validation rests on too few places ({groups}; {_FEW_GROUPS} or more are wanted): its "
+        "figures and the threshold say little. Add photos of other places."
+    ]
 
 
 def _photos_of(items: Sequence[LabelledItem], label: str) -> int:
