@@ -164,6 +164,20 @@ def test_a_command_keeps_freed_memory(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("told", "policy"),
+    [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active"), ({"GOMP_SPINCOUNT": "5"}, None)],
+)
+def test_threads_that_wait_sleep_unless_told_otherwise(told, policy, tmp_path, monkeypatch):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert cli.main(["predict", "smoke-detector", str(tmp_path / "none")]) == 2
+    assert os.environ.get("OMP_WAIT_POLICY") == policy
+
+
+@pytest.mark.parametrize(
     ("command", "said"),
     [
         ("synth", "stopped by Ctrl-C; repeat the command to go on"),

@@ -151,9 +151,10 @@ def _run(name: str, arguments: Sequence[str], *, as_json: bool) -> int:
     from wisp import api
 
     config = _parse(name, arguments)
-    from wisp.resources import keep_freed_memory
+    from wisp.resources import keep_freed_memory, let_waiting_threads_sleep
 
     keep_freed_memory()
+    let_waiting_threads_sleep()
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     result = getattr(api, name)(**values)
     print(_told(result, as_json), file=sys.stdout, flush=True)  # noqa: T201
