@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_OUT ?= wisp-demo
 MINUTES ?= 10
 
-.PHONY: demo test quick elsewhere fuzz chaos lint setup clean
+.PHONY: demo test quick elsewhere fuzz chaos bench lint setup clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("wisp needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name one with PYTHON=…") if sys.version_info < (3, 11) else None'
@@ -40,6 +40,10 @@ elsewhere: $(VENV)/.dev
 # Mutated inputs through every reader; kills, full disks and vanishing input, at random.
 fuzz chaos: $(VENV)/.dev
 	$(BIN)/python tests/$@.py --minutes $(MINUTES)
+
+# What wisp takes beside what cannot be done without; PHOTOS holds clean/.
+bench: setup
+	$(BIN)/python benchmarks/speed.py $(if $(PHOTOS),--photos $(PHOTOS))
 
 test: lint quick
 	$(BIN)/pytest -m slow

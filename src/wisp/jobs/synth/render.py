@@ -227,7 +227,7 @@ def _write_smoky(
     covered = coverage(rendered.mask, _COVERED * 255)
     measured = {
         "coverage": round(covered, 6),
-        "mean_opacity": round(float(rendered.mask.mean()) / 255, 6),
+        "mean_opacity": round(cv2.mean(rendered.mask)[0] / 255, 6),
         "box": None if box is None else list(box),
         "flat": rendered.flat,
         "width": rendered.pixels.shape[1],
