@@ -241,3 +241,17 @@ def test_a_single_photo_is_not_drawn_from_a_validation_part(tmp_path):
     page = write_report(result.run).read_text(encoding="utf-8")
     assert "Photos drawn at random, not chosen" in page
     assert "wisp classify" not in page.split("Before and after")[0]
+
+
+def test_what_is_not_asked_for_is_not_made(photos, tmp_path):
+    whole = make(photos, tmp_path / "all")
+    bare = make(photos, tmp_path / "bare", masks=False, gallery=False)
+    assert whole.masks and not bare.masks
+    extra = {path.name for path in whole.run.iterdir()} - {path.name for path in bare.run.iterdir()}
+    assert extra == {"masks", "gallery"}
+    # The boxes and all figures are the same.
+    assert rows_of(whole.run) == rows_of(bare.run)
+    assert any(row["box"] for row in rows_of(bare.run))
+    card = (bare.run / "card.md").read_text()
+    assert "`masks/`" not in card and "`annotations/` its boxes" in card
+    assert write_report(bare.run).is_file()

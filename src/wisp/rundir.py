@@ -10,10 +10,11 @@ import contextlib
 import csv
 import errno
 import io
+import itertools
 import json
 import lzma
 import os
-import tempfile
+import secrets
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from wisp.manifest import FileRecord
 from wisp.progress import say
 
 TEMPORARY_PREFIX = ".tmp-"
+_PROCESS, _NUMBERS = secrets.token_hex(4), itertools.count()
 # RuntimeError: an encrypted entry, an unknown method of compression, JSON that is nested too deep.
 ZIP_ERRORS = (
     OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, KeyError, TypeError,
@@ -45,28 +47,29 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     Raises WispError naming the path when the disk is full or the folder cannot be written.
     """
     path = Path(path)
-    temporary: Path | None = None
+    # Made as any new file is, with the rights that the user's umask leaves.
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{_PROCESS}-{next(_NUMBERS)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as stream:
+        with _created(temporary) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise cannot_write(path, error) from error
+        raise
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _created(path: Path) -> BinaryIO:
+    """A new file, in a folder that is made if it is not there."""
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("xb")
 
 
 def cannot_write(

@@ -58,6 +58,10 @@ class SynthConfig:
     """What stays together: auto, folder, prefix (before __), name, near-duplicate or a regex."""
     quality: Annotated[int | None, optional("INT")] = None
     """JPEG quality of all pictures; default: each as its photo was encoded, else 95."""
+    masks: bool = True
+    """Write the opacity of the smoke in each smoky picture, as a PNG."""
+    gallery: bool = True
+    """Write pairs of pictures for the report to show."""
     probe: bool = True
     """Measure how well a small network tells the set's clean photos from the originals."""
     seed: int = 0

@@ -145,7 +145,7 @@ def _take_off(pixels: Pixels, layer: SmokeLayer) -> None:
     height, width = pixels.shape[:2]
     small = thumbnail(pixels, *layer.density.shape).astype(np.float32)
     clear = np.exp(-2 * layer.density)
-    mean = np.tensordot(clear, small, 2) / clear.sum()
+    mean = (small * clear[..., None]).sum((0, 1)) / clear.sum()
     for window, tau, light in layer.blocks(height, width, finer=False):
         scene = take_off(
             pixels[window].astype(np.float32), opacity(tau)[..., None], light, mean, _AIRLIGHT_ERROR

@@ -56,7 +56,8 @@ class Dataset:
     negatives: Sequence[tuple[str, int]]
     shared_groups: int
     sequences: int
-    masks: bool
+    exact: bool
+    """Whether its smoke is known: boxes say what was laid on."""
     probe: Probe
 
     @property
@@ -116,7 +117,7 @@ def load_dataset(run: RunFiles) -> Dataset:
         negatives=Counter(filter(None, (text(row.get("negative")) for row in rows))).most_common(),
         shared_groups=len(shared),
         sequences=len(distinct("sequence")),
-        masks=run.has("masks"),
+        exact=run.has("annotations"),
         probe=Probe.model_validate(run.json("probe.json")),
     )
 
@@ -233,7 +234,7 @@ def probe_section(datasets: Sequence[Dataset]) -> Section | None:
 
 def _probe_words(dataset: Dataset) -> str:
     probe, clean_class = dataset.probe.auroc, dataset.settings.clean_class
-    if clean_class == "pixels" and not dataset.masks:
+    if clean_class == "pixels" and not dataset.exact:
         return (
             "But here the clean class kept the photos' own pixels while the smoky class was "
             "repainted by a network: whatever the probe says, the two classes differ by that too."

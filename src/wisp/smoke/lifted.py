@@ -128,7 +128,8 @@ def relight(dice: Dice, layer: SmokeLayer, scene: Floats) -> SmokeLayer:
 def mean_colour(layer: SmokeLayer) -> Floats:
     """The airlight [3] in [0, 1] of all of ``layer``, weighted by opacity."""
     cover = layer.opacity
-    return np.tensordot(cover, layer.airlight, 2) / max(float(cover.sum()), 1e-6)
+    seen: Floats = (layer.airlight * cover[..., None]).sum((0, 1))
+    return seen / max(float(cover.sum()), 1e-6)
 
 
 @dataclasses.dataclass(frozen=True)

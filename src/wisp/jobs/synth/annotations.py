@@ -144,9 +144,10 @@ def write_card(
         if reconstructed
         else "the photos' own pixels, decoded and encoded exactly as the smoky ones"
     )
+    opacity = "`masks/` holds the opacity of the smoke (8 bit, 255 opaque), " * config.masks
     masks = (
-        "`masks/` holds the opacity of the smoke (8 bit, 255 opaque), `annotations/` its boxes "
-        "(COCO, YOLO; opacity above 5 %). They are exact: they say what was laid on."
+        f"{opacity}`annotations/` its boxes (COCO, YOLO; opacity above 5 %). They are exact: they "
+        "say what was laid on."
         if exact_mask
         else "This model repaints pixels, so there are no masks or boxes; `coverage` and "
         "`mean_opacity` are estimated from the change."

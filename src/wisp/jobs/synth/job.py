@@ -302,7 +302,8 @@ def _describe(
     write_metadata(out, rows)
     if job.model.exact_mask:
         write_boxes(out, rows)
-    write_gallery(out, photos, rows, config.seed, workers)
+    if config.gallery:
+        write_gallery(out, photos, rows, config.seed, workers)
     probe = None
     if config.probe:
         from wisp.jobs.synth.probe import measure_fingerprint  # torch, which smoke does without
@@ -339,7 +340,7 @@ def _result(
         validation=sum(row["split"] == "validation" for row in rows),
         groups=len({photo.group for photo in photos}),
         skipped=len(skipped),
-        masks=job.model.exact_mask,
+        masks=job.model.exact_mask and job.config.masks,
         clean_class="reconstructed" if job.reconstruct else "pixels",
         probe_auroc=None if auroc is None else auroc["value"],
         seconds=round(seconds, 2),

@@ -222,8 +222,9 @@ def _write_smoky(
     write_bytes(job.out / photo.smoky_file(copy, frame), encode_jpeg(rendered.pixels, quality))
     box = None
     if job.model.exact_mask:
-        write_bytes(job.out / photo.mask_file(copy, frame), encode_mask(rendered.mask))
         box = _box_of(rendered.mask)
+        if job.config.masks:
+            write_bytes(job.out / photo.mask_file(copy, frame), encode_mask(rendered.mask))
     covered = coverage(rendered.mask, _COVERED * 255)
     measured = {
         "coverage": round(covered, 6),
