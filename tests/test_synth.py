@@ -254,4 +254,5 @@ def test_what_is_not_asked_for_is_not_made(photos, tmp_path):
     assert any(row["box"] for row in rows_of(bare.run))
     card = (bare.run / "card.md").read_text()
     assert "`masks/`" not in card and "`annotations/` its boxes" in card
-    assert write_report(bare.run).is_file()
+    shown = [write_report(made.run).read_text() for made in (whole, bare)]
+    assert ["Opacity masks are in" in page for page in shown] == [True, False]

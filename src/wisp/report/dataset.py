@@ -56,6 +56,7 @@ class Dataset:
     negatives: Sequence[tuple[str, int]]
     shared_groups: int
     sequences: int
+    masks: bool
     exact: bool
     """Whether its smoke is known: boxes say what was laid on."""
     probe: Probe
@@ -117,6 +118,7 @@ def load_dataset(run: RunFiles) -> Dataset:
         negatives=Counter(filter(None, (text(row.get("negative")) for row in rows))).most_common(),
         shared_groups=len(shared),
         sequences=len(distinct("sequence")),
+        masks=run.has("masks"),
         exact=run.has("annotations"),
         probe=Probe.model_validate(run.json("probe.json")),
     )
