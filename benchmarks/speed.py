@@ -33,7 +33,7 @@ from wisp.images import decode, encode_jpeg, find_images, scan
 from wisp.jobs.synth.plan import make_plan
 from wisp.jobs.synth.render import Job, render_photo
 from wisp.resources import keep_freed_memory, set_threads
-from wisp.rundir import write_json, write_text
+from wisp.rundir import read_json, write_json, write_text
 
 SMALL, LARGE = (597, 336), (4000, 3000)
 ROOT = Path(__file__).parent.parent
@@ -215,8 +215,12 @@ def lifter_step(clean: Path, work: Path) -> dict[str, Row]:
     from wisp.networks.backbone import load_backbone
 
     set_threads(os.cpu_count() or 1)
+    smoky, model = work / "smoky", wisp.load("procedural")
+    smoky.mkdir()
+    for number, path in enumerate(sorted(clean.rglob("*.jpg"))[:24]):
+        model.add_smoke(path, seed=number).image.save(smoky / f"smoke{number}__1.jpg")
     config = LayeredConfig(
-        clean, clean, out=work / "unused", images_per_step=12, size=160, device="cpu", workers=0
+        clean, smoky, out=work / "unused", images_per_step=12, size=160, device="cpu", workers=0
     )
     engine = make_engine("cpu", "32", 0)
     trainer = LayeredTrainer(config, engine, load_backbone(config.backbone, "imagenet", 160))
@@ -299,7 +303,7 @@ def main() -> None:
     """Measure what was asked for, write the JSON and the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--photos", type=Path, default=None)
-    parser.add_argument("--only", default="", help="names of parts, with commas")
+    parser.add_argument("--only", default="", help="parts to measure anew, with commas")
     arguments = parser.parse_args()
     keep_freed_memory()  # as the command does
     set_threads(1)
@@ -324,15 +328,13 @@ def main() -> None:
             "side_by_side": lambda: side_by_side(work / "set", work),
         }
         chosen = [name for name in arguments.only.split(",") if name] or list(parts)
-        rows = {}
+        rows = read_json(RESULT)["rows"] if arguments.only and RESULT.exists() else {}
         for name in chosen:
             rows[name] = parts[name]()
-            print(name, rows[name])
-    result = {"photos": len(paths), "rows": rows, "machine": machine()}
-    if not arguments.only:
-        write_json(RESULT, result)
-        before, _, rest = TABLE.read_text().partition(_BEGIN)
-        write_text(TABLE, before + _BEGIN + table(rows) + _END + rest.partition(_END)[2])
+            print(name, rows[name], flush=True)
+            write_json(RESULT, {"photos": len(paths), "rows": rows, "machine": machine()})
+    before, _, rest = TABLE.read_text().partition(_BEGIN)
+    write_text(TABLE, before + _BEGIN + table(rows) + _END + rest.partition(_END)[2])
     print(table(rows))
 
 
