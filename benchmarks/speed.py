@@ -241,13 +241,16 @@ def lifter_step(clean: Path, work: Path) -> dict[str, Row]:
     )
 
 
-def side_by_side(dataset: Path, work: Path) -> dict[str, Row]:
+def side_by_side(source: Path, dataset: Path, work: Path) -> dict[str, Row]:
     """Wall of a `classify` of 25 steps alone, and of two at once."""
+
+    if not dataset.exists():
+        wall(run_wisp("synth", source, "--no-probe", "--out", dataset))
 
     def command(number: int) -> list[str]:
         return run_wisp(
             "classify", dataset, "--steps", 25, "--validate-every", 25, "--seed", number,
-            "--out", work / f"detector-{number}",
+            "--out", _fresh(work / f"detector-{number}"),
         )  # fmt: skip
 
     def two() -> float:
@@ -325,7 +328,7 @@ def main() -> None:
             "data_set": lambda: data_set(source, paths, work),
             "asking": lambda: asking(paths, work),
             "lifter_step": lambda: lifter_step(source, work),
-            "side_by_side": lambda: side_by_side(work / "set", work),
+            "side_by_side": lambda: side_by_side(source, work / "set", work),
         }
         chosen = [name for name in arguments.only.split(",") if name] or list(parts)
         rows = read_json(RESULT)["rows"] if arguments.only and RESULT.exists() else {}
