@@ -181,7 +181,7 @@ def wisp_step(
         Path("clean"), Path("smoky"), out=Path("unused"), size=size, width=width, ema=0.0,
         generator="resnet9" if blocks == 9 else "resnet6",
     )  # fmt: skip
-    engine = make_engine("cuda" if device == "cuda" else "cpu", precision)  # type: ignore[arg-type]
+    engine = make_engine("cuda" if device == "cuda" else "cpu", precision, dense=True)  # type: ignore[arg-type]
     trainer = CycleGanTrainer(config, engine)
     nets = trainer.networks
 

@@ -56,6 +56,20 @@ def test_bfloat16_instructions_alone_are_not_fast(
     assert engine.cpu_multiplies_bfloat16() is fast
 
 
+@pytest.mark.parametrize("amd", [True, False])
+@pytest.mark.parametrize("instructions", [["avx512_bf16"], ["avx512f"]])
+def test_dense_networks_compute_in_amds_bfloat16(
+    amd: bool, instructions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "cpu_multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr(engine, "is_amd", lambda: amd)
+    monkeypatch.setattr(engine, "machine", lambda: {"instructions": instructions})
+    fast = amd and "avx512_bf16" in instructions
+    assert make_engine("cpu", "auto", dense=True).precision == ("bf16" if fast else "32")
+    assert make_engine("cpu", "auto").precision == "32"
+    assert make_engine("cpu", "auto", dense=True, answers=True).precision == "32"
+
+
 @pytest.mark.parametrize(("precision", "dtype"), [("32", torch.float32), ("bf16", torch.bfloat16)])
 def test_autocast_computes_in_the_precision(precision: str, dtype: torch.dtype) -> None:
     made = make_engine("cpu", precision)  # type: ignore[arg-type]

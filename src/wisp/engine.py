@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from wisp.config import Device, Precision
+from wisp.environment import is_amd, machine
 from wisp.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,6 +73,13 @@ def cpu_multiplies_bfloat16() -> bool:
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
 
 
+def amd_multiplies_bfloat16() -> bool:
+    """Whether this is an AMD processor with AVX-512 BF16, which multiplies bfloat16 twice as fast
+    as float32 (a 3 × 3 convolution took 0.53 to 0.61 of the time, Zen 5). An Intel one with the
+    same instructions took 1.7 times as long."""
+    return is_amd() and "avx512_bf16" in machine()["instructions"]
+
+
 def _choose_device(device: Device) -> tuple[str, str]:
     has_mps = torch.backends.mps.is_available()
     if device == "auto":
@@ -88,7 +96,7 @@ def _choose_device(device: Device) -> tuple[str, str]:
 
 
 def _choose_precision(
-    device: str, precision: Precision, answers: bool, light: bool
+    device: str, precision: Precision, answers: bool, light: bool, dense: bool
 ) -> tuple[Precision, str]:
     if precision == "16" and device != "cuda":
         raise InputError(f"--precision 16 needs --device cuda, not {device}; take bf16 or 32")
@@ -105,6 +113,8 @@ def _choose_precision(
             return "32", "bfloat16 does not speed up so light a network"
         if cpu_multiplies_bfloat16():
             return "bf16", "the processor has AMX"
+        if dense and amd_multiplies_bfloat16():
+            return "bf16", "the processor is an AMD's with bfloat16"
         return "32", "the processor has no AMX"
     return "32", "the safe choice on this device"
 
@@ -116,14 +126,16 @@ def make_engine(
     begun_with: Precision | None = None,
     answers: bool = False,
     light: bool = False,
+    dense: bool = False,
 ) -> Engine:
     """Choose device and precision, and seed Python, NumPy and torch with ``seed`` (unless None).
 
     ``auto`` takes the faster arithmetic by what the hardware is, never by timing it: a command
     gives the same on a busy machine. With ``answers``, for asking a trained detector, it is float32
     everywhere: in bfloat16 a probability may be 0.05 from it. ``light`` says that the network is
-    one of depthwise convolutions, of which a processor makes no more in bfloat16. ``begun_with`` is
-    what ``auto`` came to when a run that goes on now began.
+    one of depthwise convolutions, of which a processor makes no more in bfloat16; ``dense`` that
+    it is one of wide 3 × 3 convolutions, which more processors speed up. ``begun_with`` is what
+    ``auto`` came to when a run that goes on now began.
 
     Raises InputError for a device that is not there or a precision that it cannot compute in.
     """
@@ -134,7 +146,7 @@ def make_engine(
 
     chosen_device, why_device = _choose_device(device)
     chosen_precision, why_precision = _choose_precision(
-        chosen_device, begun_with or precision, answers, light
+        chosen_device, begun_with or precision, answers, light, dense
     )
     if begun_with is not None and precision == "auto":
         why_precision = "as the run began"

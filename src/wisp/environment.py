@@ -48,6 +48,11 @@ def machine() -> dict[str, Any]:
     }
 
 
+def is_amd() -> bool:
+    """Whether Linux says that the processor is AMD's."""
+    return _cpuinfo("vendor_id") == "AuthenticAMD"
+
+
 def environment(**extra: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
     """:func:`machine`, git state, command, and what the caller adds (device, precision, why)."""
     return {

@@ -53,8 +53,10 @@ def add_to_batch(
         scatter = torch.tensor([layer.scatter for layer in layers], device=device).view(-1, 1, 1, 1)
         cover = opacity(density)
         if scatter.any():  # as SmokeLayer.glow says
-            share = scatter * torch.exp(-grid)
-            seen = (light + share * _backdrop(clean, *grid.shape[2:])) / (1 + share)
+            some = scatter.flatten().nonzero().flatten()
+            share, behind = scatter[some] * torch.exp(-grid[some]), _backdrop(clean[some], grid)
+            seen = light.clone()
+            seen[some] = (light[some] + share * behind) / (1 + share)
             glow = _enlarged(seen, side, height, width)
             cover = 1 - (1 - cover) * (1 - scatter * cover)
         return SmokyBatch(clean.lerp(glow, cover), density, airlight)
@@ -96,9 +98,12 @@ def _window(tile: Tensor, down: float, right: float, height: int, width: int) ->
     return tile[rows][:, columns][None]
 
 
-def _backdrop(clean: Tensor, rows: int, columns: int) -> Tensor:
-    """The scenes as they look through scattering smoke, on the grid: blurred."""
-    small = F.interpolate(clean, (rows, columns), mode="area")
+def _backdrop(clean: Tensor, grid: Tensor) -> Tensor:
+    """The scenes as they look through scattering smoke, on the ``grid`` [B, 1, h, w]: blurred."""
+    rows, columns = grid.shape[2:]
+    small = clean
+    if clean.shape[2:] != (rows, columns):
+        small = F.interpolate(clean, (rows, columns), mode="area")
     sigma = BACKDROP_BLUR * max(rows, columns)
     reach = round(3 * sigma)
     if not reach:

@@ -93,8 +93,10 @@ def _workers(config: TrainConfig, engine: Engine) -> int:
 
 
 def _make_engine(config: TrainConfig, begun_with: Precision | None = None) -> Engine:
-    light = not isinstance(config, RepaintingConfig)
-    return make_engine(config.device, config.precision, config.seed, begun_with, light=light)
+    repaints = isinstance(config, RepaintingConfig)
+    return make_engine(
+        config.device, config.precision, config.seed, begun_with, light=not repaints, dense=repaints
+    )
 
 
 def _make_trainer(config: TrainConfig, engine: Engine, *, goes_on: bool) -> Trainer:
