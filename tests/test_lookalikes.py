@@ -82,6 +82,12 @@ def test_a_look_alike_is_the_same_at_any_resolution(kind):
 
 
 @pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("size", [(600, 800), (769, 1024), (30, 1001)])
+def test_a_large_picture_need_be_no_multiple_of_anything(kind, size):
+    assert changed(kind, room(1, *size), 5).shape == (*size, 3)
+
+
+@pytest.mark.parametrize("kind", NAMES)
 def test_black_and_white_pictures_are_pictures_too(kind):
     for level in (0, 255):
         picture = np.full((48, 64, 3), level, np.uint8)

@@ -193,8 +193,15 @@ def test_a_graph_that_is_damaged_or_alone_is_said(package: Path, tmp_path: Path)
     whole = (package / "smoke-detector" / GRAPH_FILE).read_bytes()
     for data in (whole, whole[:1000], b"no graph"):
         (tmp_path / GRAPH_FILE).write_bytes(data)
-        with pytest.raises(InputError, match=r"model.onnx: is damaged, or not beside its weights"):
+        with pytest.raises(InputError, match=r"model.onnx or the weights beside it are damaged"):
             ask_graph(tmp_path, settings, [])
+
+
+def test_a_graph_that_is_not_of_its_settings_is_said(package: Path) -> None:
+    settings = open_settings(package / "smoke-detector")
+    for other in ({"size": 48}, {"classes": ["a", "b", "c"]}):
+        with pytest.raises(InputError, match="and its settings say"):
+            ask_graph(package / "smoke-detector", dataclasses.replace(settings, **other), [])
 
 
 def test_half_precision_spares_what_it_would_spoil() -> None:

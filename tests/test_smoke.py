@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenes import tau_of
-from wisp.smoke import SHAPES, Dice, ProceduralSmoke, SmokeLayer, changed, coverage, opacity
+from wisp.models import shipped_layers
+from wisp.smoke import (
+    SHAPES,
+    Dice,
+    LiftedSmoke,
+    ProceduralSmoke,
+    SmokeLayer,
+    changed,
+    coverage,
+    opacity,
+)
 from wisp.smoke.batches import add_to_batch
 from wisp.smoke.layer import DETAIL_PX, detail_tile, scene_of
 from wisp.smoke.noise import (
@@ -83,7 +93,7 @@ def test_a_part_is_enlarged_as_of_the_whole(seed, rows, columns, side, smooth, d
     window = whole[top * side : bottom * side, left * side : right * side]
     np.testing.assert_allclose(part, window, atol=1e-5)
     first = data.draw(st.integers(0, rows * side - 1))
-    lines = enlarged_rows(field, side, first, rows * side)
+    lines = enlarged_rows(field, side, first, rows * side, columns * side)
     np.testing.assert_allclose(
         lines, enlarged(field, side, (slice(0, rows), slice(0, columns)))[first:], atol=1e-5
     )
@@ -260,6 +270,17 @@ def test_smoke_is_visible_in_range_and_fixed_by_its_seed():
         assert np.abs(smoky.astype(int) - pixels).mean() > 0.6
         layer = smoke.layer(pixels, Dice(seed))
         assert 0 <= layer.airlight.min() <= layer.airlight.max() <= 1
+
+
+@pytest.mark.parametrize("size", [(8, 8), (1, 40), (64, 8000), (8000, 64), (8, 3000), (333, 1023)])
+@pytest.mark.parametrize("model", ["procedural", "layered"])
+def test_pictures_of_any_shape_get_smoke(size, model):
+    smoke = ProceduralSmoke() if model == "procedural" else LiftedSmoke(shipped_layers())
+    pixels = np.full((*size, 3), 90, np.uint8)
+    for seed in range(12):
+        smoky, mask, tau = laid(smoke, pixels, seed, np.float64(1.2))
+        assert smoky.shape == pixels.shape and mask.shape == size
+        assert np.isfinite(tau).all() and (tau[tau != 0] > 1e-9).all()
 
 
 def test_smokes_differ_in_amount_and_colour():

@@ -27,9 +27,7 @@ def let_waiting_threads_sleep() -> None:
 
 
 def set_threads(count: int) -> None:
-    """Let OpenCV and torch, whichever are loaded, use ``count`` threads per operation."""
-    if cv2 := sys.modules.get("cv2"):
-        cv2.setNumThreads(count)
+    """Let torch, if it is loaded, use ``count`` threads per operation."""
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(count)
 
@@ -37,16 +35,14 @@ def set_threads(count: int) -> None:
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
     """As :func:`set_threads`, inside the block."""
-    cv2, torch = sys.modules.get("cv2"), sys.modules.get("torch")
-    before = cv2.getNumThreads() if cv2 else 0, torch.get_num_threads() if torch else 0
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
     set_threads(count)
     try:
         yield
     finally:
-        if cv2:
-            cv2.setNumThreads(before[0])
         if torch:
-            torch.set_num_threads(before[1])
+            torch.set_num_threads(before)
 
 
 @functools.cache

@@ -35,9 +35,9 @@ class PredictConfig:
     precision: Precision = "auto"
     """Arithmetic; auto is float32, so that answers are the same on every machine."""
     device: Device = "auto"
-    """Where to compute."""
+    """Where to compute; auto asks the detector that ships on the CPU, others on a GPU if any."""
     workers: Annotated[int | None, optional("INT")] = None
-    """Processes that decode pictures; default: by the number of cores."""
+    """Processes or threads that decode pictures; default: by the number of cores."""
 
     def __post_init__(self) -> None:
         normalise(self)

@@ -39,7 +39,7 @@ def ask_graph(
 
     ``workers`` are threads that decode pictures. Raises InputError where the graph is damaged.
     """
-    session = _session(folder / GRAPH_FILE)
+    session = _session(folder, settings, named)
     rows: list[Floats] = []
     faults: list[str] = []
     with progress("asking the detector", len(paths), unit="img") as bar:
@@ -51,7 +51,8 @@ def ask_graph(
     return scores_of(list(paths), rows, faults, len(settings.classes), named)
 
 
-def _session(file: Path) -> Any:  # noqa: ANN401 - onnxruntime.InferenceSession
+def _session(folder: Path, settings: DetectorSettings, named: str) -> Any:  # noqa: ANN401
+    """An onnxruntime.InferenceSession; InputError where it is not what ``settings`` say."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -59,10 +60,21 @@ def _session(file: Path) -> Any:  # noqa: ANN401 - onnxruntime.InferenceSession
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises several kinds of its own
-        words = " ".join(str(error).split())[:200]
-        raise InputError(f"{file}: is damaged, or not beside its weights ({words})") from None
+        session = onnxruntime.InferenceSession(
+            folder / GRAPH_FILE, options, providers=["CPUExecutionProvider"]
+        )
+        made_for = session.get_inputs()[0].shape[1], session.get_outputs()[0].shape[-1]
+    except Exception:  # onnxruntime raises several kinds of its own, in the words of C++
+        raise InputError(
+            f"{named}: {folder / GRAPH_FILE} or the weights beside it are damaged; fetch both again"
+        ) from None
+    said = settings.size, len(settings.classes)
+    if made_for != said:
+        raise InputError(
+            f"{named}: {folder / GRAPH_FILE} is of pictures of {made_for[0]} px and {made_for[1]} "
+            f"classes, and its settings say {said[0]} px and {said[1]}; fetch both again"
+        )
+    return session
 
 
 def _read(

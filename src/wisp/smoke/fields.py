@@ -118,8 +118,8 @@ def burst(dice: Dice, rows: int, columns: int) -> Field:
     """
     right, bottom = columns / max(rows, columns), rows / max(rows, columns)
     size = dice.log_uniform(0.06, 0.34)
-    path, front = _balls(_puffs(dice, right, bottom, size), rows // 2, columns // 2)
-    dx, dy = _turbulence(dice, rows // 2, columns // 2, dice.uniform(5.0, 9.0))
+    path, front = _balls(_puffs(dice, right, bottom, size), -(-rows // 2), -(-columns // 2))
+    dx, dy = _turbulence(dice, -(-rows // 2), -(-columns // 2), dice.uniform(5.0, 9.0))
     tear = dice.uniform(0.008, 0.022)
     path, relief = (
         resize(warp(part, tear * dx, tear * dy), rows, columns)

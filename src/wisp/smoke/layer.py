@@ -48,7 +48,7 @@ def density_of(cover: Floats) -> Floats:
 
 
 def coverage(cover: Floats, level: float = 0.1) -> float:
-    """Part of the pixels whose opacity is above ``level``."""
+    """Part of the values, such as opacities, above ``level``."""
     return int(np.count_nonzero(cover > level)) / cover.size
 
 
@@ -87,6 +87,7 @@ class SmokeLayer:
         Scattering smoke shows I + c·(1 - t)·(B - I) in place of I, B being I blurred. Memory beyond
         the results is a few megabytes.
         """
+        strength = float(strength)  # one of numpy's would make all of it float64
         height, width = pixels.shape[:2]
         mask = np.zeros((height, width), np.uint8)
         kept = np.zeros((height, width), np.float32) if keep_density else None
@@ -131,6 +132,8 @@ class SmokeLayer:
         """Blocks of a picture's pixels that hold all smoke: where, τ [h, w], with detail ``finer``
         than the grid, and airlight [h, w, 3] in 255ths."""
         grid, side = self.fitted(height, width)
+        # (Cells of a handmade layer may be larger than what the tile covers.)
+        finer = finer and side <= _BLOCK_PX[0]
         detail = detail_tile(max(height, width)) if finer else None
         light = (255 * grid.airlight + 0.5).astype(np.uint8)
         top, left = (int(place * DETAIL_PX) for place in self.place)

@@ -77,7 +77,7 @@ def shrink(dice: Dice, layer: SmokeLayer, rows: int, columns: int, scale: float)
     border. (Were it the density that fades, dense smoke would stay opaque almost up to there, and
     the border would show as a straight edge.)
     """
-    tall, wide = max(4, round(rows * scale)), max(4, round(columns * scale))
+    tall, wide = (min(side, max(4, round(side * scale))) for side in (rows, columns))
     piece = crop(dice, layer, tall, wide, 0.7)
     y, x = (np.linspace(-1, 1, side, dtype=np.float32) for side in (tall, wide))
     ragged = fbm(dice, tall, wide, cells=dice.uniform(2.0, 5.0), octaves=4)

@@ -16,6 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+# Threads that OpenCV keeps do not survive a fork, and loaders fork; grids are too small to need any.
+cv2.setNumThreads(1)
+
 Floats = NDArray[Any]  # OpenCV's annotations know no float32
 """A field or picture of float32."""
 Pixels = NDArray[np.uint8]
@@ -32,6 +35,7 @@ _TILE_SEED = 1985
 _GAIN = 0.55
 _MOST_OCTAVES = 6
 _LINES_PX = 4
+_TRACE = 1e-6
 _BLUR_CELLS = 2.5
 
 
@@ -39,7 +43,7 @@ class Dice:
     """Readable draws, fixed by a ``seed``."""
 
     def __init__(self, seed: int) -> None:
-        self._random = np.random.default_rng(seed)
+        self._random = np.random.default_rng(seed % 2**64)
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         """A number from [low, high)."""
@@ -104,11 +108,12 @@ def coordinates(rows: int, columns: int) -> tuple[Floats, Floats]:
 def resize(field: Floats, rows: int, columns: int) -> Floats:
     """``field`` [h, w, …] brought to [rows, columns, …]: means where it shrinks, straight lines
     where it grows."""
-    if field.shape[:2] == (rows, columns):
-        return field
-    shrinks = rows < field.shape[0] and columns < field.shape[1]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(field, (columns, rows), interpolation=how)
+    smaller = min(rows, field.shape[0]), min(columns, field.shape[1])
+    if field.shape[:2] != smaller:
+        field = cv2.resize(field, smaller[::-1], interpolation=cv2.INTER_AREA)
+    if smaller != (rows, columns):
+        field = cv2.resize(field, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    return field
 
 
 def magnified(field: Floats, side: int, smooth: bool = False) -> Floats:
@@ -124,6 +129,8 @@ def magnified(field: Floats, side: int, smooth: bool = False) -> Floats:
     if smooth and side > 1:
         width = (steps - 1) // 2 * 2 + 1
         large = cv2.blur(large, (width, width), borderType=cv2.BORDER_REPLICATE)
+        # Its running sums leave a trace of what has passed.
+        large = cv2.threshold(large, _TRACE, 0, cv2.THRESH_TOZERO)[1]
     return resize(large, side * rows, side * columns)
 
 
@@ -159,11 +166,12 @@ def rows_of(field: Floats, height: int, width: int, top: int, bottom: int) -> Fl
     )
 
 
-def enlarged_rows(field: Floats, side: int, top: int, bottom: int) -> Floats:
-    """Rows ``top`` to before ``bottom`` [px] of ``field`` [h, w, …], ``side`` times as large."""
+def enlarged_rows(field: Floats, side: int, top: int, bottom: int, width: int) -> Floats:
+    """Rows ``top`` to before ``bottom`` [px] of ``field`` [h, w, …], ``side`` times as large, cut to
+    ``width`` px."""
     first, last = top // side, -(-bottom // side)
     block = enlarged(field, side, (slice(first, last), slice(0, field.shape[1])))
-    return block[top - first * side : bottom - first * side]
+    return block[top - first * side : bottom - first * side, :width]
 
 
 def fbm(

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from wisp.smoke.fields import Field
-from wisp.smoke.noise import Dice, Floats, blur, resize
+from wisp.smoke.noise import Dice, Floats, blur, resize, warp
 
 _COARSER = 3
 
@@ -27,7 +27,7 @@ def shading(dice: Dice, field: Field, light: float) -> Floats:
     # Shadows are soft: a coarser grid holds them.
     coarse = resize(field.density, -(-rows // _COARSER), -(-columns // _COARSER))
     soft = blur(coarse, 0.012)
-    shadow = sum(_shifted(soft, far * to_x, far * to_y) for far in (0.02, 0.05, 0.1, 0.17))
+    shadow = sum(warp(soft, far * to_x, far * to_y) for far in (0.02, 0.05, 0.1, 0.17))
     lit = resize(np.exp(-dice.uniform(0.05, 0.3) * shadow), rows, columns)
 
     # Some smoke shows every fold, some only its large masses.
@@ -44,16 +44,3 @@ def shading(dice: Dice, field: Field, light: float) -> Floats:
     gain = 1 + contrast * (0.9 * (lit - 0.6) + 0.8 * (facing - 0.5))
     deep = dice.uniform(0.9, 1.0) + (1 - dice.uniform(0.9, 1.0)) * lit
     return gain * deep
-
-
-def _shifted(field: Floats, dx: float, dy: float) -> Floats:
-    """``field`` [h, w] read at places ``dx``, ``dy`` away (fractions of the long side)."""
-    rows, columns = field.shape
-    right, down = (part * max(rows, columns) for part in (dx, dy))
-    return cv2.warpAffine(
-        field,
-        np.array([[1, 0, right], [0, 1, down]]),
-        (columns, rows),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REFLECT,
-    )

@@ -39,7 +39,7 @@ Change = Callable[[Floats, int, int], Floats]
 
 def blur(dice: Dice, pixels: Pixels) -> None:
     """Out of focus, or moved while the shutter was open; light is moved, none is made or lost."""
-    long_side = max(pixels.shape)
+    long_side = max(pixels.shape[:2])
     if dice.coin(0.5):
         radius_px = dice.log_uniform(0.004, 0.013) * long_side
         factor = max(1, int(radius_px / _KERNEL_PX))
@@ -51,7 +51,9 @@ def blur(dice: Dice, pixels: Pixels) -> None:
         kernel = path_kernel(length_px / factor, angle, bend)
     small = reduced_light(pixels, factor)
     soft = cv2.filter2D(small, -1, kernel, borderType=cv2.BORDER_REPLICATE)
-    _change_light(pixels, lambda _, top, bottom: enlarged_rows(soft, factor, top, bottom))
+    _change_light(
+        pixels, lambda light, top, bottom: enlarged_rows(soft, factor, top, bottom, light.shape[1])
+    )
 
 
 def lowlight(dice: Dice, pixels: Pixels) -> None:
@@ -74,7 +76,7 @@ def lowlight(dice: Dice, pixels: Pixels) -> None:
         value = np.sqrt(dark + lamps * light**8 * (light - dark))
         value += grain * dice.normal(*value.shape[:2], 1)
         value += colour_grain * dice.normal(*value.shape)
-        value += enlarged_rows(blotches, side, top, bottom)[:, : value.shape[1]]
+        value += enlarged_rows(blotches, side, top, bottom, value.shape[1])
         squared: Floats = np.maximum(value, 0) ** 2
         return squared
 
@@ -92,7 +94,9 @@ def overexposed(dice: Dice, pixels: Pixels) -> None:
     glow += dice.uniform(0.05, 0.2) * gauss(spilled, dice.uniform(0.04, 0.1))
     _change_light(
         pixels,
-        lambda light, top, bottom: gain * light + enlarged_rows(glow, factor, top, bottom),
+        lambda light, top, bottom: (
+            gain * light + enlarged_rows(glow, factor, top, bottom, light.shape[1])
+        ),
     )
 
 
@@ -106,7 +110,9 @@ def fog_lens(dice: Dice, pixels: Pixels) -> None:
     cover = _condensation(dice, *small.shape[:2])
 
     def change(light: Floats, top: int, bottom: int) -> Floats:
-        fogged, share = (enlarged_rows(part, factor, top, bottom) for part in (scattered, cover))
+        fogged, share = (
+            enlarged_rows(part, factor, top, bottom, light.shape[1]) for part in (scattered, cover)
+        )
         result: Floats = light + share[..., None] * (fogged - light)
         return result
 
@@ -158,7 +164,7 @@ def reduced_light(pixels: Pixels, factor: int) -> Floats:
 
 def _reduced(pixels: Pixels) -> tuple[Floats, int]:
     """The light of a picture in small, and by what it is smaller."""
-    factor = -(-max(pixels.shape) // MOST_CELLS)
+    factor = -(-max(pixels.shape[:2]) // MOST_CELLS)
     return reduced_light(pixels, factor), factor
 
 
@@ -167,7 +173,7 @@ def _change_light(pixels: Pixels, change: Change) -> None:
     for top in range(0, len(pixels), _BLOCK_ROWS):
         rows = pixels[top : top + _BLOCK_ROWS]
         light = change(_LIGHT[rows], top, top + len(rows))
-        rows[:] = np.sqrt(np.clip(light[:, : rows.shape[1]], 0, 1)) * 255 + 0.5
+        rows[:] = np.sqrt(np.clip(light, 0, 1)) * 255 + 0.5
 
 
 def _blotches(dice: Dice, rows: int, columns: int) -> Floats:
