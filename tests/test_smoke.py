@@ -283,6 +283,10 @@ def test_pictures_of_any_shape_get_smoke(size, model):
         assert np.isfinite(tau).all() and (tau[tau != 0] > 1e-9).all()
 
 
+def test_opencv_keeps_no_threads_that_a_fork_would_lose():
+    assert cv2.getNumThreads() == 1
+
+
 def test_smokes_differ_in_amount_and_colour():
     layers = [ProceduralSmoke().layer(photo(0, 48, 64), Dice(n)) for n in range(36)]
     amount = [layer.opacity.mean() for layer in layers]

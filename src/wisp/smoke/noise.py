@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# Threads that OpenCV keeps do not survive a fork, and loaders fork; grids are too small to need any.
+# Threads that OpenCV keeps do not survive a fork, and loaders fork; grids are too small for any.
 cv2.setNumThreads(1)
 
 Floats = NDArray[Any]  # OpenCV's annotations know no float32
@@ -167,8 +167,8 @@ def rows_of(field: Floats, height: int, width: int, top: int, bottom: int) -> Fl
 
 
 def enlarged_rows(field: Floats, side: int, top: int, bottom: int, width: int) -> Floats:
-    """Rows ``top`` to before ``bottom`` [px] of ``field`` [h, w, …], ``side`` times as large, cut to
-    ``width`` px."""
+    """Rows ``top`` to before ``bottom`` [px] of ``field`` [h, w, …], ``side`` times as large, and of
+    these ``width`` px."""
     first, last = top // side, -(-bottom // side)
     block = enlarged(field, side, (slice(first, last), slice(0, field.shape[1])))
     return block[top - first * side : bottom - first * side, :width]
