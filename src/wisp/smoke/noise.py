@@ -167,8 +167,8 @@ def rows_of(field: Floats, height: int, width: int, top: int, bottom: int) -> Fl
 
 
 def enlarged_rows(field: Floats, side: int, top: int, bottom: int, width: int) -> Floats:
-    """Rows ``top`` to before ``bottom`` [px] of ``field`` [h, w, …], ``side`` times as large, and of
-    these ``width`` px."""
+    """Rows ``top`` to before ``bottom`` [px] of ``field`` [h, w, …], ``side`` times as large, cut
+    to ``width`` px."""
     first, last = top // side, -(-bottom // side)
     block = enlarged(field, side, (slice(first, last), slice(0, field.shape[1])))
     return block[top - first * side : bottom - first * side, :width]

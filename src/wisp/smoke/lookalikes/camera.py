@@ -92,11 +92,10 @@ def overexposed(dice: Dice, pixels: Pixels) -> None:
     spilled = np.clip(gain * small - 1, 0, 2)
     glow = dice.uniform(0.1, 0.35) * gauss(spilled, dice.uniform(0.008, 0.02))
     glow += dice.uniform(0.05, 0.2) * gauss(spilled, dice.uniform(0.04, 0.1))
+    width = pixels.shape[1]
     _change_light(
         pixels,
-        lambda light, top, bottom: (
-            gain * light + enlarged_rows(glow, factor, top, bottom, light.shape[1])
-        ),
+        lambda light, *rows: gain * light + enlarged_rows(glow, factor, *rows, width),
     )
 
 
