@@ -93,10 +93,12 @@ def overexposed(dice: Dice, pixels: Pixels) -> None:
     glow = dice.uniform(0.1, 0.35) * gauss(spilled, dice.uniform(0.008, 0.02))
     glow += dice.uniform(0.05, 0.2) * gauss(spilled, dice.uniform(0.04, 0.1))
     width = pixels.shape[1]
-    _change_light(
-        pixels,
-        lambda light, *rows: gain * light + enlarged_rows(glow, factor, *rows, width),
-    )
+
+    def change(light: Floats, top: int, bottom: int) -> Floats:
+        result: Floats = gain * light + enlarged_rows(glow, factor, top, bottom, width)
+        return result
+
+    _change_light(pixels, change)
 
 
 def fog_lens(dice: Dice, pixels: Pixels) -> None:
