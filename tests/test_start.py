@@ -44,7 +44,8 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 def test_a_command_loads_what_it_needs(command: str, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "photo.png")
-    words = command.format(photo=tmp_path / "photo.png", out=tmp_path / "set").split()
+    places = {"photo": tmp_path / "photo.png", "out": tmp_path / "set"}
+    words = [word.format(**places) for word in command.split()]
     said = subprocess.run(
         [sys.executable, "-c", _PROGRAM, *words], capture_output=True, text=True, check=True
     )
