@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from scenes import scene
+from synthesis import tiny_run
 from wisp import shipped
 from wisp.config import ClassifyConfig
 from wisp.data import LabelledSet, PictureDataset
@@ -94,6 +95,19 @@ def test_each_step_shows_other_smoke_and_only_where_it_belongs(photos: Path) -> 
         assert bool((first == clean).all()) == (index < 4)
         assert bool((first == later).all()) == (index < 4)
         assert bool((drawn[index][0] == clean).all())  # in order, nothing is changed
+
+
+def test_a_head_alone_learns_from_pictures_under_smoke_too(photos: Path, tmp_path: Path) -> None:
+    """Its features are computed once: of pictures as they are changed, augmented or not."""
+    options = {"preset": "frozen-head", "steps": 60, "strength": "3", "negatives": ""}
+    assert classify.run(config(photos, tmp_path / "head", **options)).auroc.value > 0.7
+
+
+def test_a_model_that_repaints_is_refused(photos: Path, tmp_path: Path) -> None:
+    gan = tiny_run(tmp_path / "gan")
+    with pytest.raises(InputError, match="repaints photos, and a detector would learn its traces"):
+        classify.run(config(photos, tmp_path / "run", smoke=str(gan)))
+    assert not (tmp_path / "run").exists()
 
 
 def test_half_of_the_clean_pictures_are_look_alikes_and_no_fault_tells_the_class(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from wisp.lazily import lazily
 from wisp.models.base import ImageInput, Rendered, SmokeModel, Smoky
 from wisp.models.drawn import DrawnModel
-from wisp.models.loading import load, shipped_layers
+from wisp.models.loading import load, lookalike_parents, parents_of, shipped_layers
 from wisp.models.scale import WorkingScale
 
 if TYPE_CHECKING:
@@ -22,5 +22,7 @@ __all__ = [
     "Smoky",
     "WorkingScale",
     "load",
+    "lookalike_parents",
+    "parents_of",
     "shipped_layers",
 ]

@@ -6,11 +6,12 @@ import functools
 from pathlib import Path
 
 from wisp import shipped
-from wisp.config import Device, Precision
+from wisp.config import Device, Precision, parse_negatives
 from wisp.data import BANK_FILE, LayerBank
 from wisp.errors import InputError
 from wisp.models.base import SmokeModel
 from wisp.models.drawn import DrawnModel
+from wisp.rundir import RunDir
 from wisp.smoke import LiftedSmoke, ProceduralSmoke
 
 POSSIBLE = (
@@ -54,6 +55,25 @@ def load(model: str | Path, *, device: Device = "cpu", precision: Precision = "3
 def shipped_layers() -> LayerBank:
     """The layers of real smoke that ship with wisp; InputError where they are not installed."""
     return LayerBank(shipped.resolve("layered") / BANK_FILE)
+
+
+def parents_of(model: str, negatives: str) -> dict[str, Path]:
+    """The runs that smoke of ``model`` and look-alikes come from, for ``inputs.json``: the photos
+    of both count as seen. Raises InputError where what ships is not installed."""
+    parents: dict[str, Path] = {}
+    if model != "procedural":
+        found = shipped.resolve(model)
+        for place in (found, *found.absolute().parents[:3]):
+            if (place / "config.json").exists() and RunDir(place).kind == "train":
+                parents["model"] = place
+                break
+    return parents | lookalike_parents(negatives)
+
+
+def lookalike_parents(negatives: str) -> dict[str, Path]:
+    """Where look-alikes come from: the photos that lent steam its folds count as seen."""
+    steams = "steam" in parse_negatives(negatives)
+    return {"lookalikes": shipped.resolve("layered")} if steams else {}
 
 
 def from_bank(path: Path, name: str | None = None) -> SmokeModel:

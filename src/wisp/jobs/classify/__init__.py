@@ -16,13 +16,13 @@ from wisp.config import ClassifyConfig, to_json
 from wisp.data import LabelledItem, LabelledSet, PictureDataset, seeded_generator
 from wisp.detectors import DetectorSettings, save_detector, worker_count
 from wisp.engine import Engine, make_engine
-from wisp.jobs.classify.drawing import parents_of as smoke_parents
 from wisp.jobs.classify.drawing import parts_of, read_photos
 from wisp.jobs.classify.features import AUGMENTED_COPIES, compute_features, feature_batches
 from wisp.jobs.classify.fit import Check, Outcome, Stopped, fit, head_groups, network_groups
 from wisp.jobs.classify.parts import Change, Parts, read_parts
 from wisp.jobs.classify.validation import Validated, validate_detector
 from wisp.metrics import Interval
+from wisp.models import parents_of
 from wisp.networks.backbone import Backbone, load_backbone, mix_in
 from wisp.networks.detector import Detector, together
 from wisp.progress import counted, format_duration, say
@@ -163,7 +163,7 @@ def run(config: ClassifyConfig) -> ClassifyResult:
 def _parents(config: ClassifyConfig) -> dict[str, Path]:
     """The runs that the pictures come from, for ``inputs.json``."""
     if config.smoke is not None:
-        return smoke_parents(config)
+        return parents_of(config.smoke, config.negatives)
     names = [f"dataset-{i}" for i in range(len(config.datasets))]
     return dict(zip(names if len(names) > 1 else ["dataset"], config.datasets, strict=True))
 
@@ -270,7 +270,8 @@ class _Training:
     def _head(self, train: PictureDataset) -> Outcome:
         """Train the head on features that are computed once."""
         config, head = self.config, self.detector.head
-        learned = self._features(train, AUGMENTED_COPIES if config.augment else 0, "training")
+        varied = config.augment or self.parts.change is not None
+        learned = self._features(train, AUGMENTED_COPIES if varied else 0, "training")
         held = _pictures(self.parts, self.parts.validation, config, augment=False)
         features = self._features(held, 0, "validation")[0].to(self.engine.device)
         targets = torch.tensor(held.targets)

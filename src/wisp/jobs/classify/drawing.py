@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wisp import images, manifest, shipped
+from wisp import images, manifest
 from wisp.config import ClassifyConfig, parse_negatives, parse_strength
 from wisp.data import LabelledItem, derive_seed, doubt_of_few, find_photos
 from wisp.detectors import worker_count
@@ -42,9 +42,14 @@ class Drawing:
 
     @classmethod
     def of(cls, config: ClassifyConfig) -> Drawing:
-        """As ``config.smoke`` says; InputError for a model that there is not."""
+        """As ``config.smoke`` says; InputError for a model that there is not, or that repaints."""
         assert config.smoke is not None
         model = load(config.smoke)
+        if not model.exact_mask:
+            raise InputError(
+                f"--smoke {config.smoke}: repaints photos, and a detector would learn its traces; "
+                "make a data set with wisp synth, whose clean pictures have them, too"
+            )
         return cls(model, parse_strength(config.strength), parse_negatives(config.negatives))
 
     def __call__(self, pixels: Uint8Array, smoky: bool, seed: int) -> Uint8Array:
@@ -58,18 +63,6 @@ class Drawing:
         if not smoky:
             return pixels
         return self.model.render(pixels, dice.uniform(*self.strength), dice.seed()).pixels
-
-
-def parents_of(config: ClassifyConfig) -> dict[str, Path]:
-    """The runs that smoke and look-alikes come from: their photos count as seen."""
-    assert config.smoke is not None
-    parents: dict[str, Path] = {}
-    model = shipped.resolve(config.smoke)
-    if (model / "config.json").exists():
-        parents["model"] = model
-    if "steam" in parse_negatives(config.negatives):
-        parents["lookalikes"] = shipped.resolve("layered")
-    return parents
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,11 +23,11 @@ from wisp.jobs.synth.render import (
     Row,
     add_condition,
     faint_count,
-    lookalike_parents,
     metadata_row,
     quality_of,
     write_negative,
 )
+from wisp.models import lookalike_parents
 from wisp.progress import progress
 from wisp.rundir import RunDir, read_jsonl, write_bytes, write_json
 
@@ -166,7 +166,7 @@ def _collect(config: SynthConfig, clean: Sequence[Photo], real: Sequence[Photo])
     start_s = time.monotonic()
     folder = _begin(config)
     records = [photo.record() for photo in [*clean, *real]]
-    folder.write_inputs(records, parents=lookalike_parents(config))
+    folder.write_inputs(records, parents=lookalike_parents(config.negatives))
     jobs = [(photo, "clean", photo.clean_file(), photo.path) for photo in clean]
     for split in ("train", "validation"):
         partners = [photo for photo in clean if photo.split == split]

@@ -12,9 +12,8 @@ from wisp.errors import InputError
 from wisp.images import Skipped
 from wisp.jobs.compare.datasets import Photos, synth_config
 from wisp.jobs.evaluate.testsets import RealPicture, read_test_sets, set_names
-from wisp.jobs.synth.render import lookalike_parents, parents_of
 from wisp.manifest import FileRecord, find_overlaps
-from wisp.models import load
+from wisp.models import load, lookalike_parents, parents_of
 from wisp.networks.backbone import Backbone, load_backbone
 from wisp.rundir import RunDir
 
@@ -140,7 +139,9 @@ def _require_unseen_by_models(config: CompareConfig, tests: Sequence[RealPicture
     records = [picture.record() for picture in tests]
     for source in _sources(config):
         made = synth_config(config, source, config.seed, config.out)
-        parents = lookalike_parents(made) if source == REAL else parents_of(made)
+        parents = lookalike_parents(made.negatives)
+        if source != REAL:
+            parents |= parents_of(made.model, made.negatives)
         for name, run in parents.items():
             overlaps = find_overlaps(RunDir(run).files_seen(), records)
             if overlaps:

@@ -23,9 +23,9 @@ from wisp.images import Skipped, UnreadableImageError, scan
 from wisp.jobs.synth.annotations import write_boxes, write_card, write_metadata
 from wisp.jobs.synth.gallery import write_gallery
 from wisp.jobs.synth.plan import Photo, make_plan
-from wisp.jobs.synth.render import Job, Row, faint_count, flat_count, parents_of, render_photo
+from wisp.jobs.synth.render import Job, Row, faint_count, flat_count, render_photo
 from wisp.manifest import are_named
-from wisp.models import SmokeModel, load
+from wisp.models import SmokeModel, load, parents_of
 from wisp.progress import counted, format_duration, progress, say
 from wisp.resources import set_threads, threads
 from wisp.rundir import (
@@ -168,7 +168,7 @@ def _load_model(config: SynthConfig, precision: Precision) -> SmokeModel:
 
 def _repeat_doubts(config: SynthConfig) -> None:
     """Say again what the training of the model said of itself, to whom may not have read it."""
-    run = parents_of(config).get("model")
+    run = parents_of(config.model, config.negatives).get("model")
     if run is not None and (run / _RESULT).exists():
         for note in read_json(run / _RESULT).get("notes", []):
             say(f"of {run}: {note.replace('report.html', str(run / 'report.html'))}")
@@ -197,7 +197,7 @@ def _write_inputs(
 ) -> None:
     folder.write_inputs(
         [photo.record() for photo in photos],
-        parents=parents_of(config),
+        parents=parents_of(config.model, config.negatives),
         skipped=[entry.to_json() for entry in skipped],
     )
 

@@ -17,8 +17,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 from PIL import Image
 
-from wisp import shipped
-from wisp.config import SynthConfig, parse_negatives
+from wisp.config import SynthConfig
 from wisp.errors import StoppedError
 from wisp.images import JpegRecipe, decode, encode_jpeg, jpeg_recipe
 from wisp.jobs.synth.plan import (
@@ -29,7 +28,7 @@ from wisp.jobs.synth.plan import (
     picture_strength,
 )
 from wisp.models import Rendered, SmokeModel, shipped_layers
-from wisp.rundir import RunDir, write_bytes
+from wisp.rundir import write_bytes
 from wisp.smoke import FAINT, SmokeLayer, add_lookalike, changed, coverage
 
 _COVERED = 0.1
@@ -53,27 +52,6 @@ class Job:
     reconstruct: bool
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
     """Once set no further picture with smoke is written, not even of a photo that is begun."""
-
-
-def lookalike_parents(config: SynthConfig) -> dict[str, Path]:
-    """Where the look-alikes of ``config`` come from, for ``inputs.json``: the photos that lent
-    steam its folds count as seen. Raises InputError where their layers are not installed."""
-    if "steam" not in parse_negatives(config.negatives):
-        return {}
-    return {"lookalikes": shipped.resolve("layered")}
-
-
-def parents_of(config: SynthConfig) -> dict[str, Path]:
-    """The runs that a data set of ``config`` comes from, for ``inputs.json``: that of the smoke
-    model, and that of the look-alikes. The photos of both count as seen."""
-    parents: dict[str, Path] = {}
-    if config.model != "procedural":
-        model = shipped.resolve(config.model)
-        for place in (model, *model.absolute().parents[:3]):
-            if (place / "config.json").exists() and RunDir(place).kind == "train":
-                parents["model"] = place
-                break
-    return parents | lookalike_parents(config)
 
 
 def render_photo(job: Job, photo: Photo) -> list[Row]:
