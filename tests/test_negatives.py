@@ -26,8 +26,7 @@ from wisp.images import decode, encode_jpeg, find_images, jpeg_recipe, scan
 from wisp.jobs import synth
 from wisp.jobs.synth.plan import Photo, make_plan, picture_condition, picture_negative
 from wisp.jobs.synth.probe import measure_fingerprint
-from wisp.jobs.synth.render import parents_of
-from wisp.models import load, shipped_layers
+from wisp.models import load, parents_of, shipped_layers
 from wisp.report import write_report
 from wisp.report.read import RunFiles, follow
 from wisp.rundir import RunDir, read_json
@@ -353,4 +352,4 @@ def test_a_run_that_is_called_real_is_a_parent_like_any_other(tmp_path, monkeypa
     RunDir.create(tmp_path / "real", "train", {})
     monkeypatch.chdir(tmp_path)
     config = SynthConfig(("clean",), out=tmp_path / "out", model="real", negatives="blur")
-    assert parents_of(config) == {"model": Path("real")}
+    assert parents_of(config.model, config.negatives) == {"model": Path("real")}
